@@ -1,0 +1,45 @@
+/* Inside view of the context: failing, agreeing, logging. */
+#ifndef BASE_CONTEXT_H
+#define BASE_CONTEXT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/profile.h"
+#include "rlsedit/context.h"
+
+enum { RLS_MESSAGE_MAX = 2048 };
+
+struct rls_context {
+    MPI_Comm comm;
+    int rank, size;
+    bool failing; /* a failure was recorded since the last agreement */
+    char message[RLS_MESSAGE_MAX];
+    char origin[256];
+    rls_log_sink *sink;
+    void *sink_user;
+    rls_log_level most;
+    FILE *rank_log;
+    rls_profile profile;
+};
+
+/* Records a failure on this rank and returns status: `return rls_fail(ctx, RLS_ERR_DATA, "...", ...)`.
+ * The first failure since the last agreement is kept: it is the cause, later ones are consequences.
+ * Not collective. The message names the file, line or field at fault and what to do; no newline at its end.
+ */
+#define rls_fail(ctx, status, ...) rls_fail_at(ctx, status, __FILE__, __LINE__, __func__, __VA_ARGS__)
+RLS_PRINTF(6, 7)
+rls_status rls_fail_at(rls_context *ctx, rls_status status, const char *file, int line, const char *func,
+                       const char *fmt, ...);
+
+/* Ends a local phase: every rank gets the worst status and that rank's message.
+ * Collective. Every rank calls it, also the ones that failed; nothing may return between a failure and it. */
+RLS_NODISCARD rls_status rls_agree(rls_context *ctx, rls_status local);
+
+/* Forgets the recorded failure (a caller that handled it). Not collective. */
+void rls_clear_failure(rls_context *ctx);
+
+/* One log line: rank 0's goes to the sink, every rank's to its file under RLSEDIT_LOG. Not collective. */
+RLS_PRINTF(3, 4) void rls_log(rls_context *ctx, rls_log_level level, const char *fmt, ...);
+
+#endif

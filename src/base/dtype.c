@@ -1,0 +1,208 @@
+#include "base/dtype.h"
+
+#include <string.h>
+
+size_t rls_dtype_size(rls_dtype dtype)
+{
+    switch (dtype) {
+    case RLS_F64:
+        return 8;
+    case RLS_F32:
+        return 4;
+    case RLS_F16:
+    case RLS_BF16:
+        return 2;
+    }
+    return 0;
+}
+
+const char *rls_dtype_name(rls_dtype dtype)
+{
+    switch (dtype) {
+    case RLS_F64:
+        return "float64";
+    case RLS_F32:
+        return "float32";
+    case RLS_F16:
+        return "float16";
+    case RLS_BF16:
+        return "bfloat16";
+    }
+    return "unknown";
+}
+
+double rls_dtype_eps(rls_dtype dtype)
+{
+    switch (dtype) {
+    case RLS_F64:
+        return 0x1p-52;
+    case RLS_F32:
+        return 0x1p-23;
+    case RLS_F16:
+        return 0x1p-10;
+    case RLS_BF16:
+        return 0x1p-7;
+    }
+    return 1.0;
+}
+
+/* A 16-bit float format: 1 sign, then exponent and fraction bits. */
+typedef struct {
+    int fraction_bits, exponent_bits;
+} small_format;
+
+static const small_format F16_FORMAT = {10, 5};
+static const small_format BF16_FORMAT = {7, 8};
+
+/* Rounds a float64 to a 16-bit format, to nearest even, in one rounding (subnormals included). */
+static uint16_t small_from_double(small_format f, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    const uint16_t sign = (uint16_t)((bits >> 63) << 15);
+    const uint64_t magnitude = bits & 0x7fffffffffffffffU;
+    const uint16_t infinity = (uint16_t)(((1U << f.exponent_bits) - 1U) << f.fraction_bits);
+    if (magnitude > 0x7ff0000000000000U) /* a NaN stays one: quiet bit set */
+        return (uint16_t)(sign | infinity | (1U << (f.fraction_bits - 1)));
+    const int bias = (1 << (f.exponent_bits - 1)) - 1;
+    const int exponent = (int)(magnitude >> 52) - 1023 + bias; /* biased exponent in the small format */
+    if (exponent >= (1 << f.exponent_bits) - 1)
+        return (uint16_t)(sign | infinity);
+    uint64_t fraction = magnitude & 0xfffffffffffffU;
+    int shift = 52 - f.fraction_bits;
+    uint64_t base = 0;
+    if (exponent > 0) {
+        base = (uint64_t)exponent << f.fraction_bits;
+    } else { /* subnormal: the hidden bit comes into the fraction */
+        fraction |= 0x10000000000000U;
+        shift += 1 - exponent;
+        if (shift > 54)
+            return sign;
+    }
+    const uint64_t half = (uint64_t)1 << (shift - 1);
+    const uint64_t rest = fraction & ((half << 1) - 1);
+    uint64_t result = base + (fraction >> shift);
+    if (rest > half || (rest == half && (result & 1U) != 0))
+        result++; /* a carry runs into the exponent, up to infinity, as it should */
+    return (uint16_t)(sign | (uint16_t)result);
+}
+
+static float f16_to_float(uint16_t half)
+{
+    const uint32_t sign = (uint32_t)(half & 0x8000U) << 16;
+    const uint32_t exponent = (half >> 10) & 0x1fU;
+    const uint32_t fraction = half & 0x3ffU;
+    float value;
+    if (exponent == 0) { /* zero and subnormals: fraction x 2^-24, exact */
+        value = (float)fraction * 0x1p-24F;
+        return sign != 0 ? -value : value;
+    }
+    const uint32_t bits = exponent == 31 ? sign | 0x7f800000U | (fraction << 13)
+                                         : sign | ((exponent + 112) << 23) | (fraction << 13);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float bf16_to_float(uint16_t value)
+{
+    const uint32_t bits = (uint32_t)value << 16;
+    float result;
+    memcpy(&result, &bits, sizeof result);
+    return result;
+}
+
+/* One loop for each pair of types that the program uses, with the element's conversion spelled out. */
+#define CONVERT_LOOP(to_type, from_type, expression)                                                         \
+    do {                                                                                                     \
+        to_type *restrict to = dst;                                                                          \
+        const from_type *restrict from = src;                                                                \
+        for (int64_t i = 0; i < count; i++) {                                                                \
+            const from_type x = from[i * src_stride];                                                        \
+            to[i * dst_stride] = (expression);                                                               \
+        }                                                                                                    \
+    } while (0)
+
+static void convert_to_f64(void *dst, int64_t dst_stride, rls_dtype src_dtype, const void *src,
+                           int64_t src_stride, int64_t count)
+{
+    switch (src_dtype) {
+    case RLS_F64:
+        CONVERT_LOOP(double, double, x);
+        break;
+    case RLS_F32:
+        CONVERT_LOOP(double, float, (double)x);
+        break;
+    case RLS_F16:
+        CONVERT_LOOP(double, uint16_t, (double)f16_to_float(x));
+        break;
+    case RLS_BF16:
+        CONVERT_LOOP(double, uint16_t, (double)bf16_to_float(x));
+        break;
+    }
+}
+
+static void convert_to_f32(void *dst, int64_t dst_stride, rls_dtype src_dtype, const void *src,
+                           int64_t src_stride, int64_t count)
+{
+    switch (src_dtype) {
+    case RLS_F64:
+        CONVERT_LOOP(float, double, (float)x);
+        break;
+    case RLS_F32:
+        CONVERT_LOOP(float, float, x);
+        break;
+    case RLS_F16:
+        CONVERT_LOOP(float, uint16_t, f16_to_float(x));
+        break;
+    case RLS_BF16:
+        CONVERT_LOOP(float, uint16_t, bf16_to_float(x));
+        break;
+    }
+}
+
+static void convert_to_small(rls_dtype dst_dtype, void *dst, int64_t dst_stride, rls_dtype src_dtype,
+                             const void *src, int64_t src_stride, int64_t count)
+{
+    const small_format f = dst_dtype == RLS_F16 ? F16_FORMAT : BF16_FORMAT;
+    if (src_dtype == dst_dtype) {
+        CONVERT_LOOP(uint16_t, uint16_t, x);
+        return;
+    }
+    switch (src_dtype) {
+    case RLS_F64:
+        CONVERT_LOOP(uint16_t, double, small_from_double(f, x));
+        break;
+    case RLS_F32:
+        CONVERT_LOOP(uint16_t, float, small_from_double(f, (double)x));
+        break;
+    case RLS_F16:
+        CONVERT_LOOP(uint16_t, uint16_t, small_from_double(f, (double)f16_to_float(x)));
+        break;
+    case RLS_BF16:
+        CONVERT_LOOP(uint16_t, uint16_t, small_from_double(f, (double)bf16_to_float(x)));
+        break;
+    }
+}
+
+void rls_convert(rls_dtype dst_dtype, void *dst, int64_t dst_stride, rls_dtype src_dtype, const void *src,
+                 int64_t src_stride, int64_t count)
+{
+    if (count <= 0)
+        return;
+    if (dst_dtype == src_dtype && dst_stride == 1 && src_stride == 1) {
+        memcpy(dst, src, (size_t)count * rls_dtype_size(dst_dtype));
+        return;
+    }
+    switch (dst_dtype) {
+    case RLS_F64:
+        convert_to_f64(dst, dst_stride, src_dtype, src, src_stride, count);
+        break;
+    case RLS_F32:
+        convert_to_f32(dst, dst_stride, src_dtype, src, src_stride, count);
+        break;
+    case RLS_F16:
+    case RLS_BF16:
+        convert_to_small(dst_dtype, dst, dst_stride, src_dtype, src, src_stride, count);
+        break;
+    }
+}

@@ -1,0 +1,33 @@
+/*
+ * How far a state has moved from W_0, and the bound it must keep: D = W_t - W_0, ||D||_F <= sqrt(E_t) / (2
+ * lambda), E_t = mu^2 ||V_0 - W_0 K_0||^2 + sum_i ||V_i - W_0 K_i||^2.
+ *
+ * W_0 is kept in the model's own type, which for BF16 is a quarter of a float64 state's X.
+ */
+#ifndef EDITOR_DRIFT_H
+#define EDITOR_DRIFT_H
+
+#include "rlsedit/editor.h"
+
+typedef struct rls_drift rls_drift;
+
+/* Remembers X as it is now, in type `stored`, which must hold its values exactly.
+ * Collective. Call when X holds W_0, before the start. Returns RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_drift_create(rls_editor *editor, rls_dtype stored, rls_drift **out);
+
+/* Frees it and sets *drift to NULL. Not collective. NULL is accepted. */
+void rls_drift_destroy(rls_drift **drift);
+
+/* Takes a step into account, right after rls_editor_step: R = V - W_0 K = (V - W_t K) + D K, E_t += ||R||^2,
+ * and ||D||. Collective. edits: of that step. 2 n m u flops over all ranks. */
+RLS_NODISCARD rls_status rls_drift_update(rls_drift *drift, int64_t edits);
+
+/* ||D||_F after the last update; E_t; sqrt(E_t) / (2 lambda), infinite for lambda = 0. Not collective. */
+double rls_drift_norm(const rls_drift *drift);
+double rls_drift_residual2(const rls_drift *drift);
+double rls_drift_bound(const rls_drift *drift);
+
+/* out = D^T = X - X_0, a matrix of X's shape, layout and type. Not collective. */
+void rls_drift_delta(const rls_drift *drift, rls_matrix *out);
+
+#endif

@@ -1,0 +1,411 @@
+/* What all update rules share: making a state, gathering the anchor, handing batches to the rule. */
+#include "editor/editor.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "linalg/kernels.h"
+#include "linalg/symmetric.h"
+
+static const rls_rule *const RULES[] = {&rls_rule_rls};
+
+static const rls_rule *find_rule(const char *name)
+{
+    for (size_t i = 0; i < sizeof RULES / sizeof RULES[0]; i++)
+        if (name != NULL && strcmp(RULES[i]->name, name) == 0)
+            return RULES[i];
+    return NULL;
+}
+
+static rls_status check_options(rls_context *ctx, const rls_editor_options *o)
+{
+    if (find_rule(o->rule) == NULL)
+        return rls_fail(ctx, RLS_ERR_USAGE, "editor.name: there is no update rule \"%s\"; there is \"rls\"",
+                        o->rule != NULL ? o->rule : "");
+    if (!(o->lambda >= 0.0) || !(o->mu >= 0.0) || !isfinite(o->lambda) || !isfinite(o->mu) ||
+        (o->lambda == 0.0 && o->mu == 0.0))
+        return rls_fail(ctx, RLS_ERR_CONFIG,
+                        "editor.lambda = %g, editor.mu = %g: both must be finite and not negative, and not "
+                        "both 0 (nothing would hold "
+                        "the weights)",
+                        o->lambda, o->mu);
+    if (o->n < 1 || o->m < 1 || o->block < 1 || (o->dtype != RLS_F64 && o->dtype != RLS_F32))
+        return rls_fail(ctx, RLS_ERR_USAGE,
+                        "a state with n = %" PRId64 ", m = %" PRId64 ", block = %" PRId64
+                        " in %s cannot be made",
+                        o->n, o->m, o->block, rls_dtype_name(o->dtype));
+    return RLS_OK;
+}
+
+static rls_status alloc_parts(rls_grid *grid, const rls_editor_options *o, rls_editor *ed)
+{
+    rls_status status = rls_panel_map_init(&ed->keys, grid, o->n, o->block, o->dtype);
+    if (status == RLS_OK)
+        status = rls_panel_map_init(&ed->values, grid, o->m, o->block, o->dtype);
+    if (status == RLS_OK && o->block > INT_MAX / o->block)
+        status = rls_fail(grid->ctx, RLS_ERR_USAGE, "grid.block: %" PRId64 " is too large", o->block);
+    if (status == RLS_OK)
+        status = rls_alloc(grid->ctx, o->block * o->block, rls_dtype_size(o->dtype), &ed->scratch);
+    return status;
+}
+
+rls_status rls_editor_create(rls_grid *grid, const rls_editor_options *options, rls_editor **out)
+{
+    *out = NULL;
+    rls_context *ctx = grid->ctx;
+    rls_status status = check_options(ctx, options);
+    rls_editor *ed = NULL;
+    if (status == RLS_OK) {
+        ed = calloc(1, sizeof *ed);
+        status = ed != NULL ? alloc_parts(grid, options, ed)
+                            : rls_fail(ctx, RLS_ERR_MEMORY, "no memory for a state");
+    }
+    status = rls_agree(ctx, status);
+    if (status == RLS_OK) {
+        ed->grid = grid;
+        ed->options = *options;
+        ed->rule = find_rule(options->rule);
+        ed->options.rule = ed->rule->name;
+        ed->workspace = options->workspace;
+        ed->owns_workspace = options->workspace == NULL;
+        status = rls_matrix_create(grid, options->dtype, options->n, options->m, options->block, &ed->x);
+    }
+    if (status == RLS_OK)
+        status = rls_matrix_create(grid, options->dtype, options->n, options->n, options->block, &ed->c);
+    if (status == RLS_OK && ed->owns_workspace)
+        status = rls_workspace_create(grid, &ed->workspace);
+    if (status != RLS_OK)
+        rls_editor_destroy(&ed);
+    *out = ed;
+    return status;
+}
+
+void rls_editor_destroy(rls_editor **editor)
+{
+    rls_editor *ed = *editor;
+    if (ed == NULL)
+        return;
+    rls_matrix_destroy(&ed->x);
+    rls_matrix_destroy(&ed->c);
+    rls_matrix_destroy(&ed->pull);
+    rls_panel_map_free(&ed->keys);
+    rls_panel_map_free(&ed->values);
+    if (ed->owns_workspace)
+        rls_workspace_destroy(&ed->workspace);
+    free(ed->scratch);
+    free(ed);
+    *editor = NULL;
+}
+
+rls_matrix *rls_editor_weight(rls_editor *editor)
+{
+    return editor->x;
+}
+
+rls_matrix *rls_editor_inv_cov(rls_editor *editor)
+{
+    return editor->c;
+}
+
+double rls_editor_objective(const rls_editor *editor)
+{
+    return editor->objective;
+}
+
+double rls_editor_anchor_misfit(const rls_editor *editor)
+{
+    return editor->misfit;
+}
+
+rls_status rls_workspace_create(rls_grid *grid, rls_workspace **out)
+{
+    *out = calloc(1, sizeof **out);
+    rls_status status = RLS_OK;
+    if (*out == NULL)
+        status = rls_fail(grid->ctx, RLS_ERR_MEMORY, "no memory for a workspace");
+    status = rls_agree(grid->ctx, status);
+    if (status != RLS_OK)
+        rls_workspace_destroy(out);
+    return status;
+}
+
+void rls_workspace_destroy(rls_workspace **workspace)
+{
+    if (*workspace == NULL)
+        return;
+    free((*workspace)->memory);
+    free(*workspace);
+    *workspace = NULL;
+}
+
+/* Elements, rounded up to whole cache lines so that panels start on one. */
+static int64_t padded(int64_t elements)
+{
+    return (elements + 15) / 16 * 16;
+}
+
+/* Elements of the workspace for u edits on a rank with these shares of n and m. */
+static int64_t workspace_elements(int64_t row_local, int64_t col_local, int64_t exchange, int64_t m_local,
+                                  int64_t u)
+{
+    return 2 * padded(row_local * u) + 2 * padded(col_local * u) + 2 * padded(m_local * u) + padded(u * u) +
+           padded(exchange);
+}
+
+static void *take(rls_dtype dtype, char **memory, int64_t elements)
+{
+    void *here = *memory;
+    *memory += (size_t)padded(elements) * rls_dtype_size(dtype);
+    return here;
+}
+
+static rls_status check_panel_size(const rls_editor *ed, int64_t u)
+{
+    const double largest = fmax(fmax((double)ed->keys.row_local, (double)ed->keys.col_local),
+                                fmax((double)ed->values.col_local, (double)u));
+    if (largest * (double)u > INT_MAX)
+        return rls_fail(ed->grid->ctx, RLS_ERR_MEMORY,
+                        "batch: %" PRId64
+                        " edits at once make arrays of 2^31 elements or more on a rank: use a smaller batch",
+                        u);
+    return RLS_OK;
+}
+
+rls_status rls_editor_reserve(rls_editor *ed, int64_t u)
+{
+    rls_context *ctx = ed->grid->ctx;
+    rls_workspace *w = ed->workspace;
+    const rls_dtype d = ed->options.dtype;
+    const int64_t rows = ed->keys.row_local, cols = ed->keys.col_local, m_local = ed->values.col_local;
+    const int64_t exchange = rls_panel_map_elements(&ed->keys, u);
+    ed->work = (rls_panels){0};
+    rls_status status = check_panel_size(ed, u);
+    if (status != RLS_OK)
+        return status;
+    const int64_t elements = workspace_elements(rows, cols, exchange, m_local, u);
+    if ((size_t)elements * rls_dtype_size(d) > w->bytes) {
+        free(w->memory);
+        w->bytes = 0;
+        status = rls_alloc(ctx, elements, rls_dtype_size(d), &w->memory);
+        if (status != RLS_OK)
+            return status;
+        w->bytes = (size_t)elements * rls_dtype_size(d);
+    }
+    char *memory = w->memory;
+    ed->work = (rls_panels){.u = u};
+    ed->work.k_r = take(d, &memory, rows * u);
+    ed->work.k_c = take(d, &memory, cols * u);
+    ed->work.f_r = take(d, &memory, rows * u);
+    ed->work.f_c = take(d, &memory, cols * u);
+    ed->work.e_c = take(d, &memory, m_local * u);
+    ed->work.h_c = take(d, &memory, m_local * u);
+    ed->work.s = take(d, &memory, u * u);
+    rls_panel_map_buffers(&ed->keys, u, take(d, &memory, exchange));
+    return RLS_OK;
+}
+
+double rls_editor_bytes(const rls_editor_options *o, int p, int q, int64_t u)
+{
+    const rls_dim row = {o->n, o->block, p}, col = {o->n, o->block, q}, value = {o->m, o->block, q};
+    const int64_t rows = rls_dim_count(row, 0), cols = rls_dim_count(col, 0),
+                  m_local = rls_dim_count(value, 0);
+    const double state = (double)rows * (double)(cols + m_local);
+    /* Dealing a batch out packs a share of it once more, and no rank exchanges more than two column panels.
+     */
+    const double work =
+        u > 0 ? (double)workspace_elements(rows, cols, 2 * cols * u, m_local, u) + (double)o->n * (double)u
+              : 0.0;
+    return (u > 0 ? work : state) * (double)rls_dtype_size(o->dtype);
+}
+
+/* Checks the shares of keys and values, counts edits over all ranks, and makes room for them. Collective. */
+static rls_status count_edits(rls_editor *ed, const rls_vectors *keys, const rls_vectors *values,
+                              int64_t *edits)
+{
+    rls_context *ctx = ed->grid->ctx;
+    rls_status status = RLS_OK;
+    *edits = keys->count > 0 ? keys->count : 0;
+    MPI_Allreduce(MPI_IN_PLACE, edits, 1, MPI_INT64_T, MPI_SUM, ctx->comm);
+    if (keys->count < 0 || (values != NULL && keys->count != values->count))
+        status =
+            rls_fail(ctx, RLS_ERR_USAGE, "a batch has %" PRId64 " keys but %" PRId64 " values on this rank",
+                     keys->count, values != NULL ? values->count : keys->count);
+    else
+        status = rls_editor_reserve(ed, *edits);
+    return rls_agree(ctx, status);
+}
+
+static rls_status fill_key_panels(rls_editor *ed, const rls_vectors *keys)
+{
+    rls_status status =
+        rls_vectors_to_panel(&ed->keys, RLS_ROW_PANEL, keys->count, keys->dtype, keys->data, ed->work.k_r);
+    if (status == RLS_OK)
+        status = rls_vectors_to_panel(&ed->keys, RLS_COL_PANEL, keys->count, keys->dtype, keys->data,
+                                      ed->work.k_c);
+    return status;
+}
+
+static rls_status fill_value_panel(rls_editor *ed, const rls_vectors *values)
+{
+    return rls_vectors_to_panel(&ed->values, RLS_COL_PANEL, values->count, values->dtype, values->data,
+                                ed->work.e_c);
+}
+
+/* E_c += alpha W K. Collective over the process column. */
+static void add_product(rls_editor *ed, double alpha, int64_t u)
+{
+    const rls_dtype d = ed->options.dtype;
+    const int64_t n_local = ed->keys.row_local, m_local = ed->values.col_local;
+    /* Only one process row starts from the values, or they would be counted once a row in the sum. */
+    const double own = ed->grid->row == 0 ? 1.0 : 0.0;
+    rls_gemm(d, 'T', 'N', m_local, u, n_local, alpha, ed->x->part.data, ed->x->part.ld, ed->work.k_r, n_local,
+             own, ed->work.e_c, m_local);
+    ed->keys.sent_bytes += rls_panel_sum(ed->grid->col_comm, d, ed->work.e_c, m_local * u);
+}
+
+void rls_editor_innovation(rls_editor *ed, int64_t u)
+{
+    add_product(ed, -1.0, u);
+}
+
+rls_status rls_editor_anchor_moment(rls_editor *ed, double weight)
+{
+    rls_context *ctx = ed->grid->ctx;
+    rls_status status = RLS_OK;
+    if (ed->phase != RLS_EMPTY)
+        status =
+            rls_fail(ctx, RLS_ERR_USAGE, "the second moment comes once, before anchor keys and the start");
+    else if (!(weight >= 0.0) || !isfinite(weight))
+        status = rls_fail(ctx, RLS_ERR_CONFIG, "anchor.weight: %g is not a finite number >= 0", weight);
+    status = rls_agree(ctx, status);
+    if (status != RLS_OK)
+        return status;
+    rls_symmetric_scale_shift(ed->c, ed->options.mu * ed->options.mu * weight, 0.0);
+    ed->phase = RLS_HAS_ANCHOR;
+    return RLS_OK;
+}
+
+/* pull += mu^2 K_0 E_0^T and the objective gets mu^2 ||E_0||^2. Collective. */
+static rls_status add_pull(rls_editor *ed, int64_t u, const rls_vectors *values)
+{
+    const rls_dtype d = ed->options.dtype;
+    const double mu2 = ed->options.mu * ed->options.mu;
+    const int64_t n_local = ed->keys.row_local, m_local = ed->values.col_local;
+    rls_status status = fill_value_panel(ed, values);
+    if (status == RLS_OK && ed->pull == NULL)
+        status = rls_matrix_create(ed->grid, d, ed->options.n, ed->options.m, ed->options.block, &ed->pull);
+    if (status != RLS_OK)
+        return status;
+    rls_editor_innovation(ed, u);
+    rls_gemm(d, 'N', 'T', n_local, m_local, u, mu2, ed->work.k_r, n_local, ed->work.e_c, m_local, 1.0,
+             ed->pull->part.data, ed->pull->part.ld);
+    double misfit = ed->grid->row == 0 ? rls_sum_squares(d, m_local, u, ed->work.e_c, m_local) : 0.0;
+    MPI_Allreduce(MPI_IN_PLACE, &misfit, 1, MPI_DOUBLE, MPI_SUM, ed->grid->ctx->comm);
+    ed->misfit += mu2 * misfit;
+    return RLS_OK;
+}
+
+rls_status rls_editor_anchor_keys(rls_editor *ed, const rls_vectors *keys, const rls_vectors *values)
+{
+    rls_context *ctx = ed->grid->ctx;
+    int64_t u = 0;
+    rls_status status = RLS_OK;
+    if (ed->phase == RLS_STARTED)
+        status = rls_fail(ctx, RLS_ERR_USAGE, "anchor keys come before the start");
+    else if (values != NULL ? ed->plain_keys : ed->pull != NULL)
+        status = rls_fail(ctx, RLS_ERR_USAGE, "either all anchor keys of a state have values or none");
+    status = rls_agree(ctx, status);
+    if (status == RLS_OK)
+        status = count_edits(ed, keys, values, &u);
+    if (status != RLS_OK || u == 0)
+        return status;
+    status = fill_key_panels(ed, keys);
+    if (status != RLS_OK)
+        return status;
+    rls_symmetric_update(ed->c, u, ed->options.mu * ed->options.mu, ed->work.k_r, ed->work.k_c);
+    ed->phase = RLS_HAS_ANCHOR;
+    if (values != NULL)
+        return add_pull(ed, u, values);
+    ed->plain_keys = true;
+    return RLS_OK;
+}
+
+rls_status rls_editor_start(rls_editor *ed, double *smallest_pivot)
+{
+    rls_context *ctx = ed->grid->ctx;
+    double pivot = 0.0;
+    rls_status status = RLS_OK;
+    if (ed->phase == RLS_STARTED)
+        status = rls_fail(ctx, RLS_ERR_USAGE, "the state has started already");
+    status = rls_agree(ctx, status);
+    if (status == RLS_OK)
+        status = ed->rule->start(ed, &pivot);
+    if (smallest_pivot != NULL)
+        *smallest_pivot = pivot;
+    if (status == RLS_OK)
+        ed->phase = RLS_STARTED;
+    return status;
+}
+
+/* Puts a batch into the panels k_r, k_c, e_c. Collective. */
+static rls_status load_batch(rls_editor *ed, const rls_batch *batch, int64_t *u)
+{
+    rls_status status = count_edits(ed, &batch->keys, &batch->values, u);
+    if (status == RLS_OK && *u > 0)
+        status = fill_key_panels(ed, &batch->keys);
+    if (status == RLS_OK && *u > 0)
+        status = fill_value_panel(ed, &batch->values);
+    return status;
+}
+
+rls_status rls_editor_step(rls_editor *ed, const rls_batch *batch, rls_step_report *report)
+{
+    rls_context *ctx = ed->grid->ctx;
+    int64_t u = 0;
+    rls_status status = RLS_OK;
+    *report = (rls_step_report){0};
+    if (ed->phase != RLS_STARTED)
+        status = rls_fail(ctx, RLS_ERR_USAGE, "a step before the start");
+    status = rls_agree(ctx, status);
+    if (status == RLS_OK)
+        status = load_batch(ed, batch, &u);
+    if (status == RLS_OK)
+        status = ed->rule->step(ed, batch, u, report);
+    return status;
+}
+
+rls_status rls_editor_targets(rls_editor *ed, const rls_batch *batch, void *targets)
+{
+    int64_t u = 0;
+    rls_status status = load_batch(ed, batch, &u);
+    if (status != RLS_OK || u == 0)
+        return status;
+    if (batch->kind == RLS_RESIDUAL)
+        add_product(ed, 1.0, u);
+    return rls_panel_to_vectors(&ed->values, batch->values.count, ed->work.e_c, targets);
+}
+
+rls_status rls_editor_misfit(rls_editor *ed, const rls_batch *batch, double *misfit2, double *values2)
+{
+    const rls_dtype d = ed->options.dtype;
+    const int64_t m_local = ed->values.col_local;
+    double sums[2] = {0.0, 0.0};
+    int64_t u = 0;
+    *misfit2 = *values2 = 0.0;
+    const rls_status status = load_batch(ed, batch, &u);
+    if (status != RLS_OK || u == 0)
+        return status;
+    if (ed->grid->row == 0)
+        sums[1] = rls_sum_squares(d, m_local, u, ed->work.e_c, m_local);
+    rls_editor_innovation(ed, u);
+    if (ed->grid->row == 0)
+        sums[0] = rls_sum_squares(d, m_local, u, ed->work.e_c, m_local);
+    MPI_Allreduce(MPI_IN_PLACE, sums, 2, MPI_DOUBLE, MPI_SUM, ed->grid->ctx->comm);
+    *misfit2 = sums[0];
+    *values2 = sums[1];
+    return RLS_OK;
+}

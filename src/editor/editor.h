@@ -1,0 +1,63 @@
+/* Inside view of an editor: what every update rule shares, and the small interface a rule fills in. */
+#ifndef EDITOR_EDITOR_H
+#define EDITOR_EDITOR_H
+
+#include <stdbool.h>
+
+#include "grid/panel.h"
+#include "linalg/matrix.h"
+#include "rlsedit/editor.h"
+
+/* An update rule. Both functions are collective and follow the contracts of rls_editor_start and
+ * rls_editor_step. */
+typedef struct {
+    const char *name;
+    rls_status (*start)(rls_editor *editor, double *smallest_pivot);
+    rls_status (*step)(rls_editor *editor, const rls_batch *batch, int64_t edits, rls_step_report *report);
+} rls_rule;
+
+/* The panels of a step of u edits, in the workspace's memory. r: row panel, c: column panel. */
+typedef struct {
+    int64_t u;
+    void *k_r, *k_c; /* keys K [n, u] */
+    void *f_r, *f_c; /* F = C K, later G = F L^{-T} */
+    void *e_c;       /* values V, innovation E, later H = E L^{-T} [m, u] */
+    void *h_c;       /* a second one of that shape; after a step V - W_t K */
+    void *s;         /* S, later L [u, u] */
+} rls_panels;
+
+/* Scratch memory that the states of several layers use in turn. */
+struct rls_workspace {
+    size_t bytes;
+    void *memory;
+};
+
+typedef enum { RLS_EMPTY, RLS_HAS_ANCHOR, RLS_STARTED } rls_editor_phase;
+
+struct rls_editor {
+    const rls_rule *rule;
+    rls_grid *grid;
+    rls_editor_options options;
+    rls_editor_phase phase;
+    rls_matrix *x;        /* W^T [n, m] */
+    rls_matrix *c;        /* A_0 while anchors are gathered, then C [n, n] (lower triangle) */
+    rls_matrix *pull;     /* mu^2 K_0 (V_0 - W_0 K_0)^T [n, m] until the start, when anchors have values */
+    bool plain_keys;      /* anchor keys came without values */
+    rls_panel_map keys;   /* layout of n */
+    rls_panel_map values; /* layout of m; only its column panels are used */
+    rls_workspace *workspace;
+    bool owns_workspace;
+    rls_panels work;
+    void *scratch; /* block x block */
+    double objective, misfit;
+};
+
+/* Lays the panels for u edits into the workspace, growing it. Not collective. Returns RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_editor_reserve(rls_editor *editor, int64_t u);
+
+/* E_c = V_c - W K for the batch in the panels k_r, e_c. Collective over the process column. */
+void rls_editor_innovation(rls_editor *editor, int64_t u);
+
+extern const rls_rule rls_rule_rls;
+
+#endif

@@ -1,0 +1,169 @@
+/*
+ * Recursive least squares with two soft regularisers (RLSEdit, arXiv 2601.15686, in column convention): the
+ * minimiser of J_t(W) = sum_i ||W K_i - V_i||^2 + lambda^2 ||W - W_0||^2 + mu^2 (w tr((W - W_0) M (W -
+ * W_0)^T) + ||W K_0 - V_0||^2) carried from batch to batch by Woodbury's identity.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "editor/editor.h"
+#include "linalg/factor.h"
+#include "linalg/kernels.h"
+#include "linalg/symmetric.h"
+
+/* <A, B> over all ranks. Collective. */
+static double dot(const rls_matrix *a, const rls_matrix *b)
+{
+    double sum = 0.0;
+    for (int64_t j = 0; j < a->cols_local; j++)
+        for (int64_t i = 0; i < a->rows_local; i++)
+            sum += rls_get(a->part.dtype, a->part.data, i + j * a->part.ld) *
+                   rls_get(b->part.dtype, b->part.data, i + j * b->part.ld);
+    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, a->grid->ctx->comm);
+    return sum;
+}
+
+/* W*_0 = W_0 + mu^2 (V_0 - W_0 K_0) K_0^T C_0; the anchor's misfit at it is what W_0's was less <pull, C_0
+ * pull>. Collective. */
+static rls_status apply_pull(rls_editor *ed)
+{
+    const double before = dot(ed->pull, ed->x);
+    const rls_status status = rls_symmetric_times_matrix(1.0, ed->c, ed->pull, 1.0, ed->x);
+    if (status != RLS_OK)
+        return status;
+    ed->objective = fmax(ed->misfit - (dot(ed->pull, ed->x) - before), 0.0);
+    rls_matrix_destroy(&ed->pull);
+    return RLS_OK;
+}
+
+/* C_0 = A_0^{-1}. Without an anchor that is I / lambda^2 and needs no factorisation. */
+static rls_status rls_start(rls_editor *ed, double *smallest_pivot)
+{
+    rls_context *ctx = ed->grid->ctx;
+    const double lambda2 = ed->options.lambda * ed->options.lambda;
+    if (ed->phase == RLS_EMPTY && lambda2 > 0.0) {
+        rls_symmetric_scale_shift(ed->c, 1.0, 1.0 / lambda2);
+        *smallest_pivot = lambda2;
+        return RLS_OK;
+    }
+    rls_symmetric_scale_shift(ed->c, 1.0, lambda2);
+    rls_status status = rls_spd_invert(ed->c, smallest_pivot);
+    if (status == RLS_ERR_NUMERIC) { /* say it in the user's terms; equal on all ranks */
+        rls_clear_failure(ctx);
+        return rls_agree(ctx, rls_fail(ctx, RLS_ERR_NUMERIC,
+                                       "A_0 = lambda^2 I + mu^2 (w M + K_0 K_0^T) is singular to working "
+                                       "precision in %s: smallest pivot "
+                                       "%.3g with lambda = %g, mu = %g. Raise editor.lambda, give more "
+                                       "anchor keys or a second moment of "
+                                       "more text%s",
+                                       rls_dtype_name(ed->options.dtype), *smallest_pivot, ed->options.lambda,
+                                       ed->options.mu,
+                                       ed->options.dtype == RLS_F32 ? ", or use state.dtype float64" : ""));
+    }
+    if (status == RLS_OK && ed->pull != NULL)
+        status = apply_pull(ed);
+    return status;
+}
+
+/* S = I + K^T F, each process column summing its share of the rows, then over all ranks; L = chol(S). Returns
+ * the pivot, or a value that is not positive when S is not positive definite. Collective; equal on all ranks.
+ */
+static double factor_gram(rls_editor *ed, int64_t u)
+{
+    const rls_dtype d = ed->options.dtype;
+    const rls_panels *w = &ed->work;
+    const int64_t rows = ed->keys.row_local, q = ed->grid->q;
+    const int64_t begin = rows * ed->grid->col / q, end = rows * (ed->grid->col + 1) / q;
+    rls_gemm(d, 'T', 'N', u, u, end - begin, 1.0, rls_at(d, w->k_r, begin), rows, rls_at(d, w->f_r, begin),
+             rows, 0.0, w->s, u);
+    ed->keys.sent_bytes += rls_panel_sum(ed->grid->ctx->comm, d, w->s, u * u);
+    for (int64_t i = 0; i < u; i++)
+        rls_set(d, w->s, i * (u + 1), rls_get(d, w->s, i * (u + 1)) + 1.0);
+    if (rls_cholesky(d, u, w->s, u) != 0)
+        return 0.0;
+    double pivot = INFINITY;
+    for (int64_t i = 0; i < u; i++) {
+        const double l = rls_get(d, w->s, i * (u + 1));
+        if (!isfinite(l))
+            return (double)NAN;
+        pivot = fmin(pivot, l * l);
+    }
+    return pivot;
+}
+
+/* The report's sums over ranks. Collective. */
+static void fill_report(rls_editor *ed, double before2, double gain, double after2, double pivot, int64_t u,
+                        rls_step_report *report)
+{
+    double sums[4] = {before2, gain, after2, rls_local_trace(ed->c)};
+    if (ed->grid->row != 0) /* value panels are replicated over the process rows */
+        sums[0] = sums[1] = sums[2] = 0.0;
+    MPI_Allreduce(MPI_IN_PLACE, sums, 4, MPI_DOUBLE, MPI_SUM, ed->grid->ctx->comm);
+    *report = (rls_step_report){.edits = u,
+                                .innovation_before = sqrt(sums[0]),
+                                .objective_gain = sums[1],
+                                .innovation_after = sqrt(sums[2]),
+                                .trace = sums[3],
+                                .smallest_pivot = pivot};
+    ed->objective += sums[1];
+}
+
+static rls_status rls_step(rls_editor *ed, const rls_batch *batch, int64_t u, rls_step_report *report)
+{
+    rls_context *ctx = ed->grid->ctx;
+    const rls_panels *w = &ed->work;
+    const rls_dtype d = ed->options.dtype;
+    const int64_t rows = ed->keys.row_local, cols = ed->keys.col_local, m_local = ed->values.col_local;
+    const double n = (double)ed->options.n, m = (double)ed->options.m, share = (double)u / ctx->size;
+    if (u == 0) {
+        fill_report(ed, 0.0, 0.0, 0.0, 1.0, 0, report);
+        return RLS_OK;
+    }
+    double start = rls_profile_start();
+    rls_symmetric_multiply(ed->c, &ed->keys, u, w->k_r, w->k_c, w->f_r, w->f_c, ed->scratch);
+    (void)rls_profile_add(ctx, "F = C K", start, 2.0 * n * n * share, 0.0);
+
+    start = rls_profile_start();
+    const double pivot = factor_gram(ed, u);
+    (void)rls_profile_add(ctx, "S = I + K^T F", start, 2.0 * n * (double)u * share, 0.0);
+    rls_status status = RLS_OK;
+    if (!(pivot > 0.0))
+        status = rls_fail(ctx, RLS_ERR_NUMERIC,
+                          "S = I + K^T C K is not positive definite: C has lost definiteness in %s. Use %s "
+                          "or a larger editor.lambda",
+                          rls_dtype_name(d), d == RLS_F32 ? "state.dtype float64" : "smaller batches");
+    status = rls_agree(ctx, status);
+    if (status != RLS_OK)
+        return status;
+
+    start = rls_profile_start();
+    if (batch->kind == RLS_TARGET)
+        rls_editor_innovation(ed, u);
+    const double before2 = rls_sum_squares(d, m_local, u, w->e_c, m_local);
+    (void)rls_profile_add(ctx, "E = V - W K", start, 2.0 * n * m * share, 0.0);
+
+    start = rls_profile_start();
+    rls_solve_right(d, 'T', rows, u, w->s, u, w->f_r, rows);
+    rls_solve_right(d, 'T', cols, u, w->s, u, w->f_c, cols);
+    rls_solve_right(d, 'T', m_local, u, w->s, u, w->e_c, m_local);
+    const double gain = rls_sum_squares(d, m_local, u, w->e_c, m_local);
+    if (m_local > 0)
+        memcpy(w->h_c, w->e_c, (size_t)(m_local * u) * rls_dtype_size(d));
+    rls_solve_right(d, 'N', m_local, u, w->s, u, w->h_c, m_local);
+    const double after2 = rls_sum_squares(d, m_local, u, w->h_c, m_local);
+    (void)rls_profile_add(ctx, "G, H", start, (double)(rows + cols + 2 * m_local) * (double)u * (double)u,
+                          0.0);
+
+    start = rls_profile_start();
+    rls_symmetric_update(ed->c, u, -1.0, w->f_r, w->f_c);
+    (void)rls_profile_add(ctx, "C -= G G^T", start, n * n * share, 0.0);
+
+    start = rls_profile_start();
+    rls_gemm(d, 'N', 'T', rows, m_local, u, 1.0, w->f_r, rows, w->e_c, m_local, 1.0, ed->x->part.data,
+             ed->x->part.ld);
+    (void)rls_profile_add(ctx, "W += H G^T", start, 2.0 * n * m * share, 0.0);
+    fill_report(ed, before2, gain, after2, pivot, u, report);
+    return RLS_OK;
+}
+
+const rls_rule rls_rule_rls = {"rls", rls_start, rls_step};

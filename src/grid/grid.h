@@ -1,0 +1,17 @@
+/* Inside view of the process grid. */
+#ifndef GRID_GRID_H
+#define GRID_GRID_H
+
+#include "base/context.h"
+#include "rlsedit/grid.h"
+
+struct rls_grid {
+    rls_context *ctx;
+    int p, q;          /* process rows, process columns */
+    int row, col;      /* this rank's place; rank = row * q + col */
+    MPI_Comm row_comm; /* the ranks of this process row, in order of their column */
+    MPI_Comm col_comm; /* the ranks of this process column, in order of their row */
+    int blacs_handle, blacs_context;
+};
+
+#endif

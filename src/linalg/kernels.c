@@ -1,0 +1,108 @@
+#include "linalg/kernels.h"
+
+#include "linalg/blas.h"
+
+void *rls_at(rls_dtype dtype, const void *a, int64_t i)
+{
+    return (char *)a + i * (int64_t)rls_dtype_size(dtype);
+}
+
+double rls_get(rls_dtype dtype, const void *a, int64_t i)
+{
+    return dtype == RLS_F64 ? ((const double *)a)[i] : (double)((const float *)a)[i];
+}
+
+void rls_set(rls_dtype dtype, void *a, int64_t i, double value)
+{
+    if (dtype == RLS_F64)
+        ((double *)a)[i] = value;
+    else
+        ((float *)a)[i] = (float)value;
+}
+
+static int leading(int64_t ld)
+{
+    return ld > 1 ? (int)ld : 1; /* BLAS wants 1 or more, also for empty arrays */
+}
+
+/* One column times or onto a matrix: memory-bound, and far faster by gemv and ger than by a packed gemm.
+ * Returns whether it was such. */
+static int rank_one_case(rls_dtype dtype, char opa, char opb, int m, int n, int k, double alpha,
+                         const void *a, int lda, const void *b, int ldb, double beta, void *c, int ldc)
+{
+    const int one = 1;
+    const float alpha32 = (float)alpha, beta32 = (float)beta;
+    if (n == 1) { /* c = alpha op(A) b + beta c */
+        const int rows = opa == 'N' ? m : k, cols = opa == 'N' ? k : m;
+        const int incb = opb == 'N' ? 1 : ldb;
+        if (dtype == RLS_F64)
+            dgemv_(&opa, &rows, &cols, &alpha, a, &lda, b, &incb, &beta, c, &one);
+        else
+            sgemv_(&opa, &rows, &cols, &alpha32, a, &lda, b, &incb, &beta32, c, &one);
+        return 1;
+    }
+    if (k == 1 && beta == 1.0) { /* C += alpha a b^T */
+        const int inca = opa == 'N' ? 1 : lda, incb = opb == 'T' ? 1 : ldb;
+        if (dtype == RLS_F64)
+            dger_(&m, &n, &alpha, a, &inca, b, &incb, c, &ldc);
+        else
+            sger_(&m, &n, &alpha32, a, &inca, b, &incb, c, &ldc);
+        return 1;
+    }
+    return 0;
+}
+
+void rls_gemm(rls_dtype dtype, char opa, char opb, int64_t m, int64_t n, int64_t k, double alpha,
+              const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c, int64_t ldc)
+{
+    if (m == 0 || n == 0 || (k == 0 && beta == 1.0))
+        return;
+    const int im = (int)m, in = (int)n, ik = (int)k;
+    const int ilda = leading(lda), ildb = leading(ldb), ildc = leading(ldc);
+    const float alpha32 = (float)alpha, beta32 = (float)beta;
+    if (k > 0 && rank_one_case(dtype, opa, opb, im, in, ik, alpha, a, ilda, b, ildb, beta, c, ildc) != 0)
+        return;
+    if (dtype == RLS_F64)
+        dgemm_(&opa, &opb, &im, &in, &ik, &alpha, a, &ilda, b, &ildb, &beta, c, &ildc);
+    else
+        sgemm_(&opa, &opb, &im, &in, &ik, &alpha32, a, &ilda, b, &ildb, &beta32, c, &ildc);
+}
+
+void rls_solve_right(rls_dtype dtype, char trans, int64_t m, int64_t u, const void *l, int64_t ldl, void *b,
+                     int64_t ldb)
+{
+    if (m == 0 || u == 0)
+        return;
+    const int im = (int)m, iu = (int)u, ildl = leading(ldl), ildb = leading(ldb);
+    const double one = 1.0;
+    const float one32 = 1.0F;
+    if (dtype == RLS_F64)
+        dtrsm_("R", "L", &trans, "N", &im, &iu, &one, l, &ildl, b, &ildb);
+    else
+        strsm_("R", "L", &trans, "N", &im, &iu, &one32, l, &ildl, b, &ildb);
+}
+
+int rls_cholesky(rls_dtype dtype, int64_t u, void *s, int64_t lds)
+{
+    const int iu = (int)u, ild = leading(lds);
+    int info = 0;
+    if (dtype == RLS_F64)
+        dpotrf_("L", &iu, s, &ild, &info);
+    else
+        spotrf_("L", &iu, s, &ild, &info);
+    return info;
+}
+
+double rls_sum_squares(rls_dtype dtype, int64_t m, int64_t n, const void *a, int64_t lda)
+{
+    double sum = 0.0;
+    for (int64_t j = 0; j < n; j++) {
+        double column = 0.0; /* by column: the error grows like the square root of the size, not the size */
+        for (int64_t i = 0; i < m; i++) {
+            const double x = rls_get(dtype, a, i + j * lda);
+            column += x * x;
+        }
+        sum += column;
+    }
+    return sum;
+}
