@@ -223,36 +223,35 @@ double rls_editor_bytes(const rls_editor_options *o, int p, int q, int64_t u)
 }
 
 /* Checks the shares of keys and values, counts edits over all ranks, and makes room for them. Collective. */
-static rls_status count_edits(rls_editor *ed, const rls_vectors *keys, const rls_vectors *values,
-                              int64_t *edits)
+static rls_status reserve_for(rls_editor *ed, const rls_vectors *keys, const rls_vectors *values)
 {
     rls_context *ctx = ed->grid->ctx;
     rls_status status = RLS_OK;
-    *edits = keys->count > 0 ? keys->count : 0;
-    MPI_Allreduce(MPI_IN_PLACE, edits, 1, MPI_INT64_T, MPI_SUM, ctx->comm);
+    int64_t u = keys->count > 0 ? keys->count : 0;
+    MPI_Allreduce(MPI_IN_PLACE, &u, 1, MPI_INT64_T, MPI_SUM, ctx->comm);
     if (keys->count < 0 || (values != NULL && keys->count != values->count))
         status =
             rls_fail(ctx, RLS_ERR_USAGE, "a batch has %" PRId64 " keys but %" PRId64 " values on this rank",
                      keys->count, values != NULL ? values->count : keys->count);
     else
-        status = rls_editor_reserve(ed, *edits);
+        status = rls_editor_reserve(ed, u);
     return rls_agree(ctx, status);
 }
 
-static rls_status fill_key_panels(rls_editor *ed, const rls_vectors *keys)
+rls_status rls_editor_load(rls_editor *ed, const rls_vectors *keys, const rls_vectors *values)
 {
-    rls_status status =
+    rls_status status = reserve_for(ed, keys, values);
+    if (status != RLS_OK || ed->work.u == 0)
+        return status;
+    status =
         rls_vectors_to_panel(&ed->keys, RLS_ROW_PANEL, keys->count, keys->dtype, keys->data, ed->work.k_r);
     if (status == RLS_OK)
         status = rls_vectors_to_panel(&ed->keys, RLS_COL_PANEL, keys->count, keys->dtype, keys->data,
                                       ed->work.k_c);
+    if (status == RLS_OK && values != NULL)
+        status = rls_vectors_to_panel(&ed->values, RLS_COL_PANEL, values->count, values->dtype, values->data,
+                                      ed->work.e_c);
     return status;
-}
-
-static rls_status fill_value_panel(rls_editor *ed, const rls_vectors *values)
-{
-    return rls_vectors_to_panel(&ed->values, RLS_COL_PANEL, values->count, values->dtype, values->data,
-                                ed->work.e_c);
 }
 
 /* E_c += alpha W K. Collective over the process column. */
@@ -290,13 +289,13 @@ rls_status rls_editor_anchor_moment(rls_editor *ed, double weight)
 }
 
 /* pull += mu^2 K_0 E_0^T and the objective gets mu^2 ||E_0||^2. Collective. */
-static rls_status add_pull(rls_editor *ed, int64_t u, const rls_vectors *values)
+static rls_status add_pull(rls_editor *ed)
 {
     const rls_dtype d = ed->options.dtype;
     const double mu2 = ed->options.mu * ed->options.mu;
-    const int64_t n_local = ed->keys.row_local, m_local = ed->values.col_local;
-    rls_status status = fill_value_panel(ed, values);
-    if (status == RLS_OK && ed->pull == NULL)
+    const int64_t n_local = ed->keys.row_local, m_local = ed->values.col_local, u = ed->work.u;
+    rls_status status = RLS_OK;
+    if (ed->pull == NULL)
         status = rls_matrix_create(ed->grid, d, ed->options.n, ed->options.m, ed->options.block, &ed->pull);
     if (status != RLS_OK)
         return status;
@@ -312,7 +311,6 @@ static rls_status add_pull(rls_editor *ed, int64_t u, const rls_vectors *values)
 rls_status rls_editor_anchor_keys(rls_editor *ed, const rls_vectors *keys, const rls_vectors *values)
 {
     rls_context *ctx = ed->grid->ctx;
-    int64_t u = 0;
     rls_status status = RLS_OK;
     if (ed->phase == RLS_STARTED)
         status = rls_fail(ctx, RLS_ERR_USAGE, "anchor keys come before the start");
@@ -320,16 +318,13 @@ rls_status rls_editor_anchor_keys(rls_editor *ed, const rls_vectors *keys, const
         status = rls_fail(ctx, RLS_ERR_USAGE, "either all anchor keys of a state have values or none");
     status = rls_agree(ctx, status);
     if (status == RLS_OK)
-        status = count_edits(ed, keys, values, &u);
-    if (status != RLS_OK || u == 0)
+        status = rls_editor_load(ed, keys, values);
+    if (status != RLS_OK || ed->work.u == 0)
         return status;
-    status = fill_key_panels(ed, keys);
-    if (status != RLS_OK)
-        return status;
-    rls_symmetric_update(ed->c, u, ed->options.mu * ed->options.mu, ed->work.k_r, ed->work.k_c);
+    rls_symmetric_update(ed->c, ed->work.u, ed->options.mu * ed->options.mu, ed->work.k_r, ed->work.k_c);
     ed->phase = RLS_HAS_ANCHOR;
     if (values != NULL)
-        return add_pull(ed, u, values);
+        return add_pull(ed);
     ed->plain_keys = true;
     return RLS_OK;
 }
@@ -351,41 +346,28 @@ rls_status rls_editor_start(rls_editor *ed, double *smallest_pivot)
     return status;
 }
 
-/* Puts a batch into the panels k_r, k_c, e_c. Collective. */
-static rls_status load_batch(rls_editor *ed, const rls_batch *batch, int64_t *u)
-{
-    rls_status status = count_edits(ed, &batch->keys, &batch->values, u);
-    if (status == RLS_OK && *u > 0)
-        status = fill_key_panels(ed, &batch->keys);
-    if (status == RLS_OK && *u > 0)
-        status = fill_value_panel(ed, &batch->values);
-    return status;
-}
-
 rls_status rls_editor_step(rls_editor *ed, const rls_batch *batch, rls_step_report *report)
 {
     rls_context *ctx = ed->grid->ctx;
-    int64_t u = 0;
     rls_status status = RLS_OK;
     *report = (rls_step_report){0};
     if (ed->phase != RLS_STARTED)
         status = rls_fail(ctx, RLS_ERR_USAGE, "a step before the start");
     status = rls_agree(ctx, status);
     if (status == RLS_OK)
-        status = load_batch(ed, batch, &u);
+        status = rls_editor_load(ed, &batch->keys, &batch->values);
     if (status == RLS_OK)
-        status = ed->rule->step(ed, batch, u, report);
+        status = ed->rule->step(ed, batch->kind, report);
     return status;
 }
 
 rls_status rls_editor_targets(rls_editor *ed, const rls_batch *batch, void *targets)
 {
-    int64_t u = 0;
-    rls_status status = load_batch(ed, batch, &u);
-    if (status != RLS_OK || u == 0)
+    const rls_status status = rls_editor_load(ed, &batch->keys, &batch->values);
+    if (status != RLS_OK || ed->work.u == 0)
         return status;
     if (batch->kind == RLS_RESIDUAL)
-        add_product(ed, 1.0, u);
+        add_product(ed, 1.0, ed->work.u);
     return rls_panel_to_vectors(&ed->values, batch->values.count, ed->work.e_c, targets);
 }
 
@@ -394,9 +376,9 @@ rls_status rls_editor_misfit(rls_editor *ed, const rls_batch *batch, double *mis
     const rls_dtype d = ed->options.dtype;
     const int64_t m_local = ed->values.col_local;
     double sums[2] = {0.0, 0.0};
-    int64_t u = 0;
     *misfit2 = *values2 = 0.0;
-    const rls_status status = load_batch(ed, batch, &u);
+    const rls_status status = rls_editor_load(ed, &batch->keys, &batch->values);
+    const int64_t u = ed->work.u;
     if (status != RLS_OK || u == 0)
         return status;
     if (ed->grid->row == 0)

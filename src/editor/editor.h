@@ -13,7 +13,7 @@
 typedef struct {
     const char *name;
     rls_status (*start)(rls_editor *editor, double *smallest_pivot);
-    rls_status (*step)(rls_editor *editor, const rls_batch *batch, int64_t edits, rls_step_report *report);
+    rls_status (*step)(rls_editor *editor, rls_value_kind kind, rls_step_report *report);
 } rls_rule;
 
 /* The panels of a step of u edits, in the workspace's memory. r: row panel, c: column panel. */
@@ -54,6 +54,11 @@ struct rls_editor {
 
 /* Lays the panels for u edits into the workspace, growing it. Not collective. Returns RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_editor_reserve(rls_editor *editor, int64_t u);
+
+/* Puts keys into the panels k_r, k_c, and values (unless NULL) into e_c; work.u is then their number over all
+ * ranks. Collective. Returns RLS_ERR_MEMORY; RLS_ERR_USAGE when a rank has not as many values as keys. */
+RLS_NODISCARD rls_status rls_editor_load(rls_editor *editor, const rls_vectors *keys,
+                                         const rls_vectors *values);
 
 /* E_c = V_c - W K for the batch in the panels k_r, e_c. Collective over the process column. */
 void rls_editor_innovation(rls_editor *editor, int64_t u);

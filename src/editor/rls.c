@@ -11,27 +11,15 @@
 #include "linalg/kernels.h"
 #include "linalg/symmetric.h"
 
-/* <A, B> over all ranks. Collective. */
-static double dot(const rls_matrix *a, const rls_matrix *b)
-{
-    double sum = 0.0;
-    for (int64_t j = 0; j < a->cols_local; j++)
-        for (int64_t i = 0; i < a->rows_local; i++)
-            sum += rls_get(a->part.dtype, a->part.data, i + j * a->part.ld) *
-                   rls_get(b->part.dtype, b->part.data, i + j * b->part.ld);
-    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, a->grid->ctx->comm);
-    return sum;
-}
-
 /* W*_0 = W_0 + mu^2 (V_0 - W_0 K_0) K_0^T C_0; the anchor's misfit at it is what W_0's was less <pull, C_0
  * pull>. Collective. */
 static rls_status apply_pull(rls_editor *ed)
 {
-    const double before = dot(ed->pull, ed->x);
+    const double before = rls_matrix_dot(ed->pull, ed->x);
     const rls_status status = rls_symmetric_times_matrix(1.0, ed->c, ed->pull, 1.0, ed->x);
     if (status != RLS_OK)
         return status;
-    ed->objective = fmax(ed->misfit - (dot(ed->pull, ed->x) - before), 0.0);
+    ed->objective = fmax(ed->misfit - (rls_matrix_dot(ed->pull, ed->x) - before), 0.0);
     rls_matrix_destroy(&ed->pull);
     return RLS_OK;
 }
@@ -92,14 +80,14 @@ static double factor_gram(rls_editor *ed, int64_t u)
 }
 
 /* The report's sums over ranks. Collective. */
-static void fill_report(rls_editor *ed, double before2, double gain, double after2, double pivot, int64_t u,
+static void fill_report(rls_editor *ed, double before2, double gain, double after2, double pivot,
                         rls_step_report *report)
 {
     double sums[4] = {before2, gain, after2, rls_local_trace(ed->c)};
     if (ed->grid->row != 0) /* value panels are replicated over the process rows */
         sums[0] = sums[1] = sums[2] = 0.0;
     MPI_Allreduce(MPI_IN_PLACE, sums, 4, MPI_DOUBLE, MPI_SUM, ed->grid->ctx->comm);
-    *report = (rls_step_report){.edits = u,
+    *report = (rls_step_report){.edits = ed->work.u,
                                 .innovation_before = sqrt(sums[0]),
                                 .objective_gain = sums[1],
                                 .innovation_after = sqrt(sums[2]),
@@ -108,61 +96,82 @@ static void fill_report(rls_editor *ed, double before2, double gain, double afte
     ed->objective += sums[1];
 }
 
-static rls_status rls_step(rls_editor *ed, const rls_batch *batch, int64_t u, rls_step_report *report)
+/* G = F L^{-T} and H = E L^{-T} in place of F and E; h_c = H L^{-1} = E S^{-1} = V - W_t K. */
+static void solve_panels(rls_editor *ed)
+{
+    const rls_panels *w = &ed->work;
+    const rls_dtype d = ed->options.dtype;
+    const int64_t rows = ed->keys.row_local, cols = ed->keys.col_local, m_local = ed->values.col_local;
+    rls_solve_right(d, 'T', rows, w->u, w->s, w->u, w->f_r, rows);
+    rls_solve_right(d, 'T', cols, w->u, w->s, w->u, w->f_c, cols);
+    rls_solve_right(d, 'T', m_local, w->u, w->s, w->u, w->e_c, m_local);
+    if (m_local > 0)
+        memcpy(w->h_c, w->e_c, (size_t)(m_local * w->u) * rls_dtype_size(d));
+    rls_solve_right(d, 'N', m_local, w->u, w->s, w->u, w->h_c, m_local);
+}
+
+/* F, S and its factor. Nothing of the state changes. */
+static rls_status prepare_step(rls_editor *ed, double *pivot)
+{
+    rls_context *ctx = ed->grid->ctx;
+    const rls_panels *w = &ed->work;
+    const double n = (double)ed->options.n, u = (double)w->u, share = u / ctx->size;
+    double start = rls_profile_start();
+    rls_symmetric_multiply(ed->c, &ed->keys, w->u, w->k_r, w->k_c, w->f_r, w->f_c, ed->scratch);
+    (void)rls_profile_add(ctx, "F = C K", start, 2.0 * n * n * share, 0.0);
+    start = rls_profile_start();
+    *pivot = factor_gram(ed, w->u);
+    (void)rls_profile_add(ctx, "S = I + K^T F", start, 2.0 * n * u * share, 0.0);
+    if (*pivot > 0.0) /* equal on all ranks, as S is */
+        return rls_agree(ctx, RLS_OK);
+    return rls_agree(
+        ctx,
+        rls_fail(
+            ctx, RLS_ERR_NUMERIC,
+            "S = I + K^T C K is not positive definite: C has lost definiteness in %s. Use %s or a larger "
+            "editor.lambda",
+            rls_dtype_name(ed->options.dtype),
+            ed->options.dtype == RLS_F32 ? "state.dtype float64" : "smaller batches"));
+}
+
+static rls_status rls_step(rls_editor *ed, rls_value_kind kind, rls_step_report *report)
 {
     rls_context *ctx = ed->grid->ctx;
     const rls_panels *w = &ed->work;
     const rls_dtype d = ed->options.dtype;
-    const int64_t rows = ed->keys.row_local, cols = ed->keys.col_local, m_local = ed->values.col_local;
-    const double n = (double)ed->options.n, m = (double)ed->options.m, share = (double)u / ctx->size;
-    if (u == 0) {
-        fill_report(ed, 0.0, 0.0, 0.0, 1.0, 0, report);
+    const int64_t rows = ed->keys.row_local, m_local = ed->values.col_local;
+    const double n = (double)ed->options.n, m = (double)ed->options.m, u = (double)w->u,
+                 share = u / ctx->size;
+    double pivot = 1.0;
+    if (w->u == 0) {
+        fill_report(ed, 0.0, 0.0, 0.0, pivot, report);
         return RLS_OK;
     }
-    double start = rls_profile_start();
-    rls_symmetric_multiply(ed->c, &ed->keys, u, w->k_r, w->k_c, w->f_r, w->f_c, ed->scratch);
-    (void)rls_profile_add(ctx, "F = C K", start, 2.0 * n * n * share, 0.0);
-
-    start = rls_profile_start();
-    const double pivot = factor_gram(ed, u);
-    (void)rls_profile_add(ctx, "S = I + K^T F", start, 2.0 * n * (double)u * share, 0.0);
-    rls_status status = RLS_OK;
-    if (!(pivot > 0.0))
-        status = rls_fail(ctx, RLS_ERR_NUMERIC,
-                          "S = I + K^T C K is not positive definite: C has lost definiteness in %s. Use %s "
-                          "or a larger editor.lambda",
-                          rls_dtype_name(d), d == RLS_F32 ? "state.dtype float64" : "smaller batches");
-    status = rls_agree(ctx, status);
+    const rls_status status = prepare_step(ed, &pivot);
     if (status != RLS_OK)
         return status;
 
-    start = rls_profile_start();
-    if (batch->kind == RLS_TARGET)
-        rls_editor_innovation(ed, u);
-    const double before2 = rls_sum_squares(d, m_local, u, w->e_c, m_local);
+    double start = rls_profile_start();
+    if (kind == RLS_TARGET)
+        rls_editor_innovation(ed, w->u);
+    const double before2 = rls_sum_squares(d, m_local, w->u, w->e_c, m_local);
     (void)rls_profile_add(ctx, "E = V - W K", start, 2.0 * n * m * share, 0.0);
 
     start = rls_profile_start();
-    rls_solve_right(d, 'T', rows, u, w->s, u, w->f_r, rows);
-    rls_solve_right(d, 'T', cols, u, w->s, u, w->f_c, cols);
-    rls_solve_right(d, 'T', m_local, u, w->s, u, w->e_c, m_local);
-    const double gain = rls_sum_squares(d, m_local, u, w->e_c, m_local);
-    if (m_local > 0)
-        memcpy(w->h_c, w->e_c, (size_t)(m_local * u) * rls_dtype_size(d));
-    rls_solve_right(d, 'N', m_local, u, w->s, u, w->h_c, m_local);
-    const double after2 = rls_sum_squares(d, m_local, u, w->h_c, m_local);
-    (void)rls_profile_add(ctx, "G, H", start, (double)(rows + cols + 2 * m_local) * (double)u * (double)u,
-                          0.0);
+    solve_panels(ed);
+    const double gain = rls_sum_squares(d, m_local, w->u, w->e_c, m_local);
+    const double after2 = rls_sum_squares(d, m_local, w->u, w->h_c, m_local);
+    (void)rls_profile_add(ctx, "G, H", start, (double)(rows + ed->keys.col_local + 2 * m_local) * u * u, 0.0);
 
     start = rls_profile_start();
-    rls_symmetric_update(ed->c, u, -1.0, w->f_r, w->f_c);
+    rls_symmetric_update(ed->c, w->u, -1.0, w->f_r, w->f_c);
     (void)rls_profile_add(ctx, "C -= G G^T", start, n * n * share, 0.0);
 
     start = rls_profile_start();
-    rls_gemm(d, 'N', 'T', rows, m_local, u, 1.0, w->f_r, rows, w->e_c, m_local, 1.0, ed->x->part.data,
+    rls_gemm(d, 'N', 'T', rows, m_local, w->u, 1.0, w->f_r, rows, w->e_c, m_local, 1.0, ed->x->part.data,
              ed->x->part.ld);
     (void)rls_profile_add(ctx, "W += H G^T", start, 2.0 * n * m * share, 0.0);
-    fill_report(ed, before2, gain, after2, pivot, u, report);
+    fill_report(ed, before2, gain, after2, pivot, report);
     return RLS_OK;
 }
 

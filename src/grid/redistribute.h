@@ -48,6 +48,6 @@ RLS_NODISCARD rls_status rls_cyclic_to_slab(const rls_cyclic *matrix, rls_lines 
 bool rls_slab_round(const rls_grid *grid, int64_t lines, int64_t line_bytes, int64_t round_bytes,
                     int64_t round, int64_t *first, int64_t *count);
 
-enum { RLS_ROUND_BYTES = 64 << 20 };
+enum { RLS_ROUND_BYTES = 32 << 20 };
 
 #endif

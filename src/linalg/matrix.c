@@ -103,3 +103,14 @@ rls_status rls_matrix_norm(const rls_matrix *matrix, double *norm)
     *norm = sqrt(sum);
     return RLS_OK;
 }
+
+double rls_matrix_dot(const rls_matrix *a, const rls_matrix *b)
+{
+    double sum = 0.0;
+    for (int64_t j = 0; j < a->cols_local; j++)
+        for (int64_t i = 0; i < a->rows_local; i++)
+            sum += rls_get(a->part.dtype, a->part.data, i + j * a->part.ld) *
+                   rls_get(b->part.dtype, b->part.data, i + j * b->part.ld);
+    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, a->grid->ctx->comm);
+    return sum;
+}

@@ -12,4 +12,7 @@ struct rls_matrix {
     int64_t rows_local, cols_local;
 };
 
+/* <A, B> = sum A(i,j) B(i,j) in float64, for matrices of equal layout. Collective. Equal on all ranks. */
+double rls_matrix_dot(const rls_matrix *a, const rls_matrix *b);
+
 #endif
