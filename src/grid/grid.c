@@ -4,9 +4,7 @@
 
 #include "grid/blacs.h"
 
-/* The most square p <= q with p * q = size: C's traffic n/p + 2n/q + m/q is smallest there, and ScaLAPACK's
- * Cholesky likes it. */
-static int automatic_rows(int size)
+int rls_grid_automatic_rows(int size)
 {
     int p = 1;
     for (int i = 1; i <= size / i; i++)
@@ -20,7 +18,7 @@ rls_status rls_grid_create(rls_context *ctx, int p, int q, rls_grid **out)
     *out = NULL;
     rls_status status = RLS_OK;
     if (p == 0 && q == 0) {
-        p = automatic_rows(ctx->size);
+        p = rls_grid_automatic_rows(ctx->size);
         q = ctx->size / p;
     }
     rls_grid *grid = NULL;

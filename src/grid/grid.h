@@ -14,4 +14,8 @@ struct rls_grid {
     int blacs_handle, blacs_context;
 };
 
+/* Process rows of the automatic grid, the most square p x q with p <= q: C's traffic n/p + 2n/q + m/q is
+ * smallest there, and ScaLAPACK's Cholesky likes it. Not collective. */
+int rls_grid_automatic_rows(int ranks);
+
 #endif

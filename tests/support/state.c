@@ -86,7 +86,8 @@ rls_vectors share_of(rls_context *ctx, const double *dense, int64_t length, int6
         if (r == size - 1 || mine > count - at)
             mine = count - at;
     }
-    return (rls_vectors){.count = mine, .dtype = RLS_F64, .data = dense + (first + at) * length};
+    return (rls_vectors){
+        .count = mine, .dtype = RLS_F64, .data = dense ? dense + (first + at) * length : NULL};
 }
 
 rls_editor *editor_for(rls_grid *grid, const dense_problem *p, rls_dtype dtype, int64_t block)

@@ -118,6 +118,14 @@ static void test_hang(void **state)
     }
 }
 
+static void test_leak(void **state)
+{
+    (void)state;
+    void *volatile lost = malloc(12345);
+    lost = NULL;
+    assert_all(lost == NULL);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest good[] = {cmocka_unit_test(test_good), cmocka_unit_test(test_files),
@@ -125,7 +133,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest bad[] = {cmocka_unit_test(test_true),  cmocka_unit_test(test_int),
                                      cmocka_unit_test(test_nan),   cmocka_unit_test(test_status),
                                      cmocka_unit_test(test_local), cmocka_unit_test(test_crash),
-                                     cmocka_unit_test(test_hang)};
+                                     cmocka_unit_test(test_hang),  cmocka_unit_test(test_leak)};
     if (argc < 2) {
         return rls_test_main(&argc, &argv, good, RLS_TEST_COUNT(good), "collective");
     }
@@ -134,5 +142,6 @@ int main(int argc, char **argv)
             return rls_test_main(&argc, &argv, &bad[i], 1, "collective-bad");
         }
     }
-    return 0;
+    (void)fprintf(stderr, "no such failure: %s\n", argv[1]);
+    return 2;
 }

@@ -1,0 +1,86 @@
+/* rlsedit edit: a config, a model and a stream of edits in; a run directory with the edited model out. */
+#include <stdio.h>
+
+#include "base/config.h"
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "cli/print.h"
+#include "session/edit.h"
+#include "session/inspect.h"
+
+struct choices {
+    const char *model, *stream, *run;
+    bool verify, quiet;
+    rls_option_list sets;
+};
+
+static const rls_option options[] = {
+    {"model", 'm', RLS_OPTION_TEXT, "DIR", "Hugging Face directory of the model to edit; it is only read",
+     offsetof(struct choices, model), true},
+    {"stream", 's', RLS_OPTION_TEXT, "PATH", "recorded edits: a stream file, or a directory of segments",
+     offsetof(struct choices, stream), true},
+    {"run", 'r', RLS_OPTION_TEXT, "DIR", "run directory to make: config, log, summary and the edited model",
+     offsetof(struct choices, run), true},
+    {"set", 0, RLS_OPTION_LIST, "KEY=VALUE",
+     "override a field of the config (see rlsedit help config); may be repeated",
+     offsetof(struct choices, sets), false},
+    {"verify", 0, RLS_OPTION_FLAG, NULL,
+     "prove the result: recompute the objective's gradient and identity from the data (takes three more "
+     "matrices of each weight's size)",
+     offsetof(struct choices, verify), false},
+    {"quiet", 'q', RLS_OPTION_FLAG, NULL, "no progress, profile or closing table",
+     offsetof(struct choices, quiet), false},
+};
+
+static const rls_command command = {
+    .name = "edit",
+    .operands = "CONFIG",
+    .least = 1,
+    .most = 1,
+    .purpose = "Applies every batch of a stream of edits to a model, as rank-k recursive-least-squares "
+               "updates of the weights that the "
+               "config names, and writes a complete edited model to RUN/model.",
+    .example = "  mpirun -n 4 rlsedit edit configs/atlas.yaml --model tests/data/atlas "
+               "--stream tests/data/atlas-stream.nc --run run1\n"
+               "  mpirun -n 4 rlsedit edit configs/atlas.yaml -m tests/data/atlas -s "
+               "tests/data/atlas-stream.nc -r run2 "
+               "--set batch=10 --set editor.lambda=3 --verify",
+    .options = options,
+    .count = sizeof options / sizeof options[0],
+};
+
+static rls_status show(rls_context *ctx, const char *run)
+{
+    json_t *description = NULL;
+    const rls_status status = rls_session_inspect(ctx, run, &description);
+    if (status == RLS_OK && rls_context_rank(ctx) == 0)
+        rls_inspect_print(description, stdout);
+    json_decref(description);
+    return status;
+}
+
+rls_status rls_cli_edit(rls_context *ctx, int argc, char **argv)
+{
+    struct choices choices = {0};
+    rls_option_list operands = {0};
+    rls_config *config = NULL;
+    bool done = false;
+    rls_status status = rls_options_parse(ctx, &command, argc, argv, &choices, &operands, &done);
+    if (status == RLS_OK && !done) {
+        status = rls_config_read(ctx, operands.item[0], choices.sets.item, choices.sets.count, &config);
+        const rls_edit_request request = {.config = config,
+                                          .model = choices.model,
+                                          .stream = choices.stream,
+                                          .run = choices.run,
+                                          .verify = choices.verify,
+                                          .progress = choices.quiet ? NULL : stderr};
+        if (status == RLS_OK)
+            status = rls_session_edit(ctx, &request);
+        if (status == RLS_OK && !choices.quiet)
+            status = show(ctx, choices.run);
+    }
+    rls_config_destroy(&config);
+    rls_option_list_free(&choices.sets);
+    rls_option_list_free(&operands);
+    return status;
+}

@@ -1,0 +1,73 @@
+# Finds ScaLAPACK with its BLACS: target ScaLAPACK::ScaLAPACK, variable SCALAPACK_LIBRARIES (given by the user, it is taken as it is).
+# Names tried: what the compiler links anyway (Cray), MKL's when BLAS is MKL, Debian's per MPI, Netlib's, Netlib's old separate BLACS.
+include(CheckCSourceCompiles)
+include(CheckSymbolExists)
+include(FindPackageHandleStandardArgs)
+
+set(CMAKE_REQUIRED_LIBRARIES MPI::MPI_C)
+check_symbol_exists(OPEN_MPI mpi.h RLSEDIT_MPI_IS_OPEN_MPI)
+check_symbol_exists(MPICH_VERSION mpi.h RLSEDIT_MPI_IS_MPICH)
+if(RLSEDIT_MPI_IS_OPEN_MPI)
+    set(flavour openmpi)
+elseif(RLSEDIT_MPI_IS_MPICH)
+    set(flavour mpich)
+else()
+    set(flavour mpi)
+endif()
+
+# Links a program that uses both halves, so that a wrong BLACS is found here and not at run time.
+set(scalapack_probe "void pdpotrf_(void); int Csys2blacs_handle(void);
+                     int main(void) { pdpotrf_(); return Csys2blacs_handle(); }")
+function(scalapack_try result)
+    set(CMAKE_REQUIRED_LIBRARIES ${ARGN} LAPACK::LAPACK BLAS::BLAS MPI::MPI_C m)
+    set(CMAKE_REQUIRED_QUIET ON)
+    unset(${result} CACHE)
+    check_c_source_compiles("${scalapack_probe}" ${result})
+endfunction()
+
+if(SCALAPACK_LIBRARIES)
+    scalapack_try(SCALAPACK_LINKS ${SCALAPACK_LIBRARIES})
+else()
+    pkg_search_module(PC_SCALAPACK QUIET scalapack-${flavour} scalapack)
+    if(BLAS_LIBRARIES MATCHES "mkl")
+        if(flavour STREQUAL "openmpi")
+            set(mkl_blacs mkl_blacs_openmpi_lp64)
+        else()
+            set(mkl_blacs mkl_blacs_intelmpi_lp64)
+        endif()
+        get_filename_component(mkl_dir "${BLAS_LIBRARIES}" DIRECTORY)
+        find_library(SCALAPACK_MKL mkl_scalapack_lp64 HINTS ${mkl_dir} $ENV{MKLROOT}/lib $ENV{MKLROOT}/lib/intel64)
+        find_library(SCALAPACK_MKL_BLACS ${mkl_blacs} HINTS ${mkl_dir} $ENV{MKLROOT}/lib $ENV{MKLROOT}/lib/intel64)
+    endif()
+    find_library(SCALAPACK_LIBRARY NAMES scalapack-${flavour} scalapack HINTS ${PC_SCALAPACK_LIBRARY_DIRS}
+                 ${PC_SCALAPACK_LIBDIR} $ENV{SCALAPACK_ROOT}/lib $ENV{SCALAPACK_ROOT}/lib64)
+    find_library(SCALAPACK_BLACS_LIBRARY NAMES blacs-${flavour} blacs)
+    find_library(SCALAPACK_BLACS_CINIT_LIBRARY NAMES blacsCinit-${flavour} blacsCinit)
+    mark_as_advanced(SCALAPACK_MKL SCALAPACK_MKL_BLACS SCALAPACK_LIBRARY SCALAPACK_BLACS_LIBRARY
+                     SCALAPACK_BLACS_CINIT_LIBRARY)
+    set(candidate_1 "")
+    set(candidate_2 ${SCALAPACK_MKL} ${SCALAPACK_MKL_BLACS})
+    set(candidate_3 ${SCALAPACK_LIBRARY})
+    set(candidate_4 ${SCALAPACK_LIBRARY} ${SCALAPACK_BLACS_CINIT_LIBRARY} ${SCALAPACK_BLACS_LIBRARY})
+    foreach(i RANGE 1 4)
+        if(NOT candidate_${i} MATCHES "NOTFOUND" AND (i EQUAL 1 OR NOT "${candidate_${i}}" STREQUAL ""))
+            scalapack_try(SCALAPACK_LINKS ${candidate_${i}})
+            if(SCALAPACK_LINKS)
+                if(i EQUAL 1)
+                    set(candidate_1 m) # nothing to add
+                endif()
+                set(SCALAPACK_LIBRARIES ${candidate_${i}} CACHE STRING "ScaLAPACK and BLACS")
+                break()
+            endif()
+        endif()
+    endforeach()
+endif()
+unset(CMAKE_REQUIRED_LIBRARIES)
+
+find_package_handle_standard_args(ScaLAPACK REQUIRED_VARS SCALAPACK_LIBRARIES SCALAPACK_LINKS REASON_FAILURE_MESSAGE
+    "no library that links pdpotrf and Csys2blacs_handle with this MPI and BLAS. \
+Debian: libscalapack-openmpi-dev, elsewhere load a scalapack or MKL module, or say -DSCALAPACK_LIBRARIES=files")
+if(ScaLAPACK_FOUND AND NOT TARGET ScaLAPACK::ScaLAPACK)
+    add_library(ScaLAPACK::ScaLAPACK INTERFACE IMPORTED)
+    target_link_libraries(ScaLAPACK::ScaLAPACK INTERFACE ${SCALAPACK_LIBRARIES} LAPACK::LAPACK BLAS::BLAS MPI::MPI_C)
+endif()

@@ -1,0 +1,47 @@
+/*
+ * Where batches come from. The loop sees only this: a recorded stream today, the live model as well as that
+ * later. A source gives each layer's share of a batch when the layer's turn comes, so that its keys can
+ * depend on the layers edited before.
+ */
+#ifndef SESSION_SOURCE_H
+#define SESSION_SOURCE_H
+
+#include "session/states.h"
+
+typedef struct rls_source rls_source;
+
+/* What a kind of source does. All functions are collective. */
+typedef struct {
+    rls_status (*get)(rls_source *source, int layer, int64_t first, int64_t count, rls_batch *out);
+    void (*destroy)(rls_source *source);
+} rls_source_kind;
+
+/* Base of every source. */
+struct rls_source {
+    const rls_source_kind *kind;
+    rls_states *states;
+    int64_t edits; /* how many there are */
+};
+
+/* Edits [first, first + count) for a layer (its index), as targets: this rank's share.
+ * Collective. The first time in order, right before the layer's step; later again for any batch that was
+ * given once, with the same cuts. The vectors stay the source's and hold until its next call. */
+static inline rls_status rls_source_get(rls_source *source, int layer, int64_t first, int64_t count,
+                                        rls_batch *out)
+{
+    return source->kind->get(source, layer, first, count, out);
+}
+
+/* Frees the source and sets *source to NULL. Collective. NULL is accepted. */
+static inline void rls_source_destroy(rls_source **source)
+{
+    if (*source != NULL)
+        (*source)->kind->destroy(*source);
+    *source = NULL;
+}
+
+/* The recorded stream of the states' inputs. Targets of a stream of residuals are worked out when they are
+ * first given, and kept. Collective. Returns RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_recorded_source(rls_states *states, rls_source **out);
+
+#endif

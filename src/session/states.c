@@ -1,0 +1,252 @@
+#include "session/states.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "grid/grid.h"
+#include "store/tensor_io.h"
+
+enum {
+    SMALLEST_USEFUL_BLOCK = 8, /* below it, level-3 BLAS has nothing to work on */
+    ANCHOR_ROUND = 256,        /* anchor keys taken at a time */
+    OVERHEAD_BYTES = 256 << 20 /* of a rank: MPI, BLAS, rounds of input and output */
+};
+
+static rls_editor_options options_for(const rls_states *states, int layer)
+{
+    const rls_inputs *in = states->inputs;
+    return (rls_editor_options){.rule = in->config->editor.name,
+                                .lambda = in->config->editor.lambda,
+                                .mu = in->config->editor.mu,
+                                .dtype = in->config->state.dtype,
+                                .n = in->layers[layer].n,
+                                .m = in->layers[layer].m,
+                                .block = in->config->grid.block,
+                                .workspace = states->workspace};
+}
+
+/* W_0 is kept in the narrower of the file's type and the state's: it holds the values exactly. */
+static rls_dtype drift_dtype(const rls_states *states, int layer)
+{
+    const rls_dtype file = states->inputs->layers[layer].dtype, state = states->inputs->config->state.dtype;
+    return rls_dtype_size(file) < rls_dtype_size(state) ? file : state;
+}
+
+/* Bytes on the fullest rank of a p x q grid. */
+static double bytes_needed(const rls_states *states, int p, int q)
+{
+    double total = OVERHEAD_BYTES, work = 0.0, pull = 0.0;
+    const rls_inputs *in = states->inputs;
+    const int64_t batch = in->config->batch < in->edits ? in->config->batch : in->edits;
+    for (int i = 0; i < states->count; i++) {
+        const rls_editor_options o = options_for(states, i);
+        const rls_dim row = {o.n, o.block, p}, col = {o.m, o.block, q};
+        const double x = (double)rls_dim_count(row, 0) * (double)rls_dim_count(col, 0);
+        const double panels = rls_editor_bytes(&o, p, q, batch);
+        total += rls_editor_bytes(&o, p, q, 0) + x * (double)rls_dtype_size(drift_dtype(states, i));
+        work = panels > work ? panels : work;
+        if (in->anchor_values && x * (double)rls_dtype_size(o.dtype) > pull)
+            pull = x * (double)rls_dtype_size(o.dtype);
+    }
+    return total + work + pull;
+}
+
+static void squarest(int ranks, int *p, int *q)
+{
+    *p = rls_grid_automatic_rows(ranks);
+    *q = ranks / *p;
+}
+
+static rls_status check_memory(const rls_states *states, double available)
+{
+    rls_context *ctx = states->inputs->ctx;
+    const double need = bytes_needed(states, states->grid->p, states->grid->q);
+    char need_text[32], have_text[32], total_text[32];
+    if (need <= available)
+        return RLS_OK;
+    (void)rls_bytes_text(need, need_text);
+    (void)rls_bytes_text(available, have_text);
+    (void)rls_bytes_text(bytes_needed(states, 1, 1), total_text);
+    for (int ranks = ctx->size + 1; ranks <= 1 << 20 && available > OVERHEAD_BYTES; ranks += 1 + ranks / 64) {
+        int p = 1, q = 1;
+        squarest(ranks, &p, &q);
+        if (p * 8 >= q && bytes_needed(states, p, q) <= available)
+            return rls_fail(ctx, RLS_ERR_MEMORY,
+                            "the states need %s a rank on %d ranks, but only %s a rank are there: use about "
+                            "%d ranks of this size (that is, "
+                            "more nodes), fewer layers, state.dtype float32, or a smaller batch",
+                            need_text, ctx->size, have_text, ranks);
+    }
+    return rls_fail(ctx, RLS_ERR_MEMORY,
+                    "the states need %s a rank on %d ranks, but only %s a rank are there, too little for any "
+                    "number of ranks: the states are "
+                    "%s in all; use nodes with more memory a rank",
+                    need_text, ctx->size, have_text, total_text);
+}
+
+/* A process row or column without a useful block would only slow the others down. Local; equal on all ranks.
+ */
+static rls_status check_sizes(const rls_states *states)
+{
+    const rls_grid *grid = states->grid;
+    for (int i = 0; i < states->count; i++) {
+        const rls_layer_spec *layer = &states->inputs->layers[i];
+        const int64_t most = (layer->n + SMALLEST_USEFUL_BLOCK - 1) / SMALLEST_USEFUL_BLOCK;
+        if (grid->p > most || grid->q > most)
+            return rls_fail(grid->ctx, RLS_ERR_USAGE,
+                            "a grid of %d x %d ranks is too large for layer %d: its %lld keys' elements make "
+                            "%lld blocks of %d, so no more than "
+                            "%lld process rows or columns are useful. Use fewer ranks",
+                            grid->p, grid->q, layer->number, (long long)layer->n, (long long)most,
+                            SMALLEST_USEFUL_BLOCK, (long long)most);
+    }
+    return RLS_OK;
+}
+
+rls_status rls_states_prepare(const rls_inputs *inputs, rls_states **out)
+{
+    rls_context *ctx = inputs->ctx;
+    void *memory = NULL, *state = NULL;
+    double available = 0.0;
+    *out = NULL;
+    rls_status status = rls_alloc_zero(ctx, 1, sizeof(rls_states), &memory);
+    if (status == RLS_OK)
+        status = rls_alloc_zero(ctx, inputs->layer_count, sizeof(rls_state), &state);
+    status = rls_agree(ctx, status);
+    if (status != RLS_OK) {
+        free(memory);
+        free(state);
+        return status;
+    }
+    rls_states *states = memory;
+    *states = (rls_states){.inputs = inputs, .count = inputs->layer_count, .state = state};
+    const int64_t p = inputs->config->grid.shape[0], q = inputs->config->grid.shape[1];
+    status =
+        rls_grid_create(ctx, p > INT_MAX ? INT_MAX : (int)p, q > INT_MAX ? INT_MAX : (int)q, &states->grid);
+    if (status == RLS_OK)
+        status = rls_memory_available(ctx, &available);
+    if (status == RLS_OK) {
+        status = check_sizes(states);
+        if (status == RLS_OK)
+            status = check_memory(states, available);
+        status = rls_agree(ctx, status);
+    }
+    if (status == RLS_OK)
+        status = rls_workspace_create(states->grid, &states->workspace);
+    if (status != RLS_OK)
+        rls_states_destroy(&states);
+    *out = states;
+    return status;
+}
+
+void rls_states_destroy(rls_states **states)
+{
+    rls_states *s = *states;
+    if (s == NULL)
+        return;
+    for (int i = 0; i < s->count; i++) {
+        rls_drift_destroy(&s->state[i].drift);
+        rls_editor_destroy(&s->state[i].editor);
+    }
+    rls_workspace_destroy(&s->workspace);
+    rls_grid_destroy(&s->grid);
+    free(s->state);
+    free(s);
+    *states = NULL;
+}
+
+rls_status rls_states_each_anchor(const rls_states *states, int layer, rls_anchor_taker *take, void *user)
+{
+    const rls_inputs *in = states->inputs;
+    const int number = in->layers[layer].number;
+    const int64_t total = in->anchor != NULL ? rls_stream_inquire(in->anchor)->edits : 0;
+    rls_stream_share keys = {0}, values = {0};
+    rls_status status = RLS_OK;
+    for (int64_t first = 0; first < total && status == RLS_OK; first += ANCHOR_ROUND) {
+        const int64_t count = total - first < ANCHOR_ROUND ? total - first : ANCHOR_ROUND;
+        status = rls_stream_read(in->anchor, number, RLS_STREAM_KEYS, first, count, in->config->state.dtype,
+                                 &keys);
+        if (status == RLS_OK && in->anchor_values)
+            status = rls_stream_read(in->anchor, number, RLS_STREAM_VALUES, first, count,
+                                     in->config->state.dtype, &values);
+        if (status == RLS_OK)
+            status = take(user, &keys.vectors, in->anchor_values ? &values.vectors : NULL);
+    }
+    rls_stream_share_free(&keys);
+    rls_stream_share_free(&values);
+    return status;
+}
+
+static rls_status take_anchor(void *user, const rls_vectors *keys, const rls_vectors *values)
+{
+    return rls_editor_anchor_keys(user, keys, values);
+}
+
+static rls_status load_weight(rls_states *states, int layer)
+{
+    const rls_inputs *in = states->inputs;
+    rls_state *state = &states->state[layer];
+    const double start = rls_profile_start();
+    rls_status status =
+        rls_tensor_load(in->model, in->layers[layer].tensor, in->lines, rls_editor_weight(state->editor));
+    if (status == RLS_OK)
+        status = rls_drift_create(state->editor, drift_dtype(states, layer), &state->drift);
+    (void)rls_profile_add(in->ctx, "load weights", start, 0.0,
+                          (double)in->layers[layer].n * (double)in->layers[layer].m *
+                              (double)rls_dtype_size(in->layers[layer].dtype) / in->ctx->size);
+    return status;
+}
+
+static rls_status load_anchor(rls_states *states, int layer)
+{
+    const rls_inputs *in = states->inputs;
+    rls_editor *editor = states->state[layer].editor;
+    const double start = rls_profile_start();
+    rls_status status = RLS_OK;
+    if (in->moments != NULL) {
+        status = rls_moments_load(in->moments, in->layers[layer].number, rls_editor_inv_cov(editor));
+        if (status == RLS_OK)
+            status = rls_editor_anchor_moment(editor, in->config->anchor.weight);
+    }
+    if (status == RLS_OK)
+        status = rls_states_each_anchor(states, layer, take_anchor, editor);
+    (void)rls_profile_add(in->ctx, "load anchor", start, 0.0, 0.0);
+    return status;
+}
+
+static rls_status start_layer(rls_states *states, int layer)
+{
+    rls_context *ctx = states->inputs->ctx;
+    rls_state *state = &states->state[layer];
+    const rls_editor_options options = options_for(states, layer);
+    rls_status status = rls_editor_create(states->grid, &options, &state->editor);
+    if (status == RLS_OK)
+        status = load_weight(states, layer);
+    if (status == RLS_OK)
+        status = load_anchor(states, layer);
+    if (status == RLS_OK)
+        status = rls_editor_start(state->editor, &state->smallest_pivot);
+    if (status != RLS_ERR_NUMERIC)
+        return status;
+    char *message = NULL; /* which layer it was; the same on all ranks */
+    const rls_status copied = rls_strdup(ctx, rls_context_message(ctx), &message);
+    if (copied == RLS_OK)
+        status = rls_fail(ctx, status, "layer %d: %s", states->inputs->layers[layer].number, message);
+    free(message);
+    return rls_agree(ctx, status);
+}
+
+rls_status rls_states_start(rls_states *states)
+{
+    rls_status status = RLS_OK;
+    for (int i = 0; i < states->count && status == RLS_OK; i++) {
+        status = start_layer(states, i);
+        if (status == RLS_OK)
+            rls_log(states->inputs->ctx, RLS_LOG_INFO,
+                    "layer %d: W %lld x %lld loaded, C_0 built (smallest pivot of A_0 %.3g)",
+                    states->inputs->layers[i].number, (long long)states->inputs->layers[i].m,
+                    (long long)states->inputs->layers[i].n, states->state[i].smallest_pivot);
+    }
+    return status;
+}

@@ -1,0 +1,41 @@
+/* The states of all edited layers, from the memory they need to the first batch. */
+#ifndef SESSION_STATES_H
+#define SESSION_STATES_H
+
+#include "editor/drift.h"
+#include "session/inputs.h"
+
+typedef struct {
+    rls_editor *editor;
+    rls_drift *drift;
+    double smallest_pivot; /* of A_0's factor */
+} rls_state;
+
+typedef struct {
+    const rls_inputs *inputs;
+    rls_grid *grid;
+    rls_workspace *workspace;
+    int count;
+    rls_state *state; /* one a layer, in the inputs' order */
+} rls_states;
+
+/* Makes the process grid and checks, before anything large is allocated, that the ranks fit the sizes and the
+ * memory the states. Collective. Returns RLS_ERR_USAGE for a grid that does not fit (says how many ranks
+ * would), RLS_ERR_MEMORY when a rank has not enough (says what it needs, and how many ranks would do). */
+RLS_NODISCARD rls_status rls_states_prepare(const rls_inputs *inputs, rls_states **out);
+
+/* Loads weights and anchors and starts the editors.
+ * Collective. Returns RLS_ERR_DATA, RLS_ERR_IO, RLS_ERR_MEMORY; RLS_ERR_NUMERIC (with the layer) when an A_0
+ * is singular. */
+RLS_NODISCARD rls_status rls_states_start(rls_states *states);
+
+/* Calls take(user, keys, values or NULL) for all anchor keys of a layer in rounds.
+ * Collective. Returns what take returns, RLS_ERR_IO, RLS_ERR_MEMORY. */
+typedef rls_status rls_anchor_taker(void *user, const rls_vectors *keys, const rls_vectors *values);
+RLS_NODISCARD rls_status rls_states_each_anchor(const rls_states *states, int layer, rls_anchor_taker *take,
+                                                void *user);
+
+/* Frees everything and sets *states to NULL. Collective. NULL is accepted. */
+void rls_states_destroy(rls_states **states);
+
+#endif

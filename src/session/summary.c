@@ -1,0 +1,86 @@
+#include "session/summary.h"
+
+#include "base/memory.h"
+#include "grid/grid.h"
+#include "rlsedit/version.h"
+#include "session/run_dir.h"
+
+void rls_run_totals_peak(rls_run_totals *totals, const rls_context *ctx)
+{
+    const double mine = rls_memory_peak();
+    MPI_Allreduce(&mine, &totals->peak_bytes, 1, MPI_DOUBLE, MPI_SUM, ctx->comm);
+    MPI_Allreduce(&mine, &totals->largest_peak_bytes, 1, MPI_DOUBLE, MPI_MAX, ctx->comm);
+}
+
+json_t *rls_batch_line(const rls_states *states, const rls_run_totals *totals, int64_t count,
+                       const rls_layer_report *reports)
+{
+    json_t *layers = json_array();
+    for (int i = 0; i < states->count; i++) {
+        const rls_layer_report *r = &reports[i];
+        json_array_append_new(
+            layers, json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "layer",
+                              states->inputs->layers[i].number, "innovation_before",
+                              rls_json_real(r->step.innovation_before), "innovation_after",
+                              rls_json_real(r->step.innovation_after), "delta_norm",
+                              rls_json_real(r->delta_norm), "delta_bound", rls_json_real(r->delta_bound),
+                              "objective", rls_json_real(r->objective), "trace", rls_json_real(r->step.trace),
+                              "smallest_pivot", rls_json_real(r->step.smallest_pivot), "seconds", "read",
+                              rls_json_real(r->seconds_read), "step", rls_json_real(r->seconds_step), "drift",
+                              rls_json_real(r->seconds_drift)));
+    }
+    return json_pack("{s:I, s:I, s:I, s:o, s:o}", "batch", (json_int_t)totals->batches, "edits",
+                     (json_int_t)totals->edits, "batch_edits", (json_int_t)count, "seconds",
+                     rls_json_real(rls_profile_start() - totals->started), "layers", layers);
+}
+
+static json_t *layer_result(const rls_states *states, int i, bool verify, const rls_layer_result *r)
+{
+    const rls_state *state = &states->state[i];
+    const rls_layer_spec *spec = &states->inputs->layers[i];
+    json_t *layer =
+        json_pack("{s:i, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "layer", spec->number, "tensor",
+                  spec->tensor, "n", (json_int_t)spec->n, "m", (json_int_t)spec->m, "delta_norm",
+                  rls_json_real(rls_drift_norm(state->drift)), "weight_norm", rls_json_real(r->weight_norm),
+                  "delta_bound", rls_json_real(rls_drift_bound(state->drift)), "objective",
+                  rls_json_real(rls_editor_objective(state->editor)), "fit_error",
+                  rls_json_real(r->fit_error), "anchor_pivot", rls_json_real(state->smallest_pivot));
+    if (verify && layer != NULL) {
+        json_object_set_new(layer, "identity_error", rls_json_real(r->proof.identity_error));
+        json_object_set_new(layer, "stationarity", rls_json_real(r->proof.stationarity));
+    }
+    return layer;
+}
+
+/* The worst over layers, so that one look is enough. */
+static void add_worst(json_t *summary, const rls_states *states, const rls_layer_result *results)
+{
+    double identity = 0.0, stationarity = 0.0;
+    for (int i = 0; i < states->count; i++) {
+        identity = results[i].proof.identity_error > identity ? results[i].proof.identity_error : identity;
+        stationarity =
+            results[i].proof.stationarity > stationarity ? results[i].proof.stationarity : stationarity;
+    }
+    json_object_set_new(summary, "identity_error", rls_json_real(identity));
+    json_object_set_new(summary, "stationarity", rls_json_real(stationarity));
+}
+
+json_t *rls_run_summary(const rls_states *states, const rls_edit_request *request,
+                        const rls_run_totals *totals, const rls_layer_result *results)
+{
+    const rls_config *config = request->config;
+    json_t *layers = json_array();
+    for (int i = 0; i < states->count; i++)
+        json_array_append_new(layers, layer_result(states, i, request->verify, &results[i]));
+    json_t *summary = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:[i, i], s:I, s:s, s:o, s:o, s:o, s:o}", "rlsedit",
+        RLSEDIT_VERSION, "model", request->model, "stream", request->stream, "edits",
+        (json_int_t)totals->edits, "batches", (json_int_t)totals->batches, "batch", (json_int_t)config->batch,
+        "ranks", states->grid->ctx->size, "grid", states->grid->p, states->grid->q, "block",
+        (json_int_t)config->grid.block, "dtype", rls_dtype_name(config->state.dtype), "seconds",
+        rls_json_real(totals->seconds), "peak_bytes", rls_json_real(totals->peak_bytes), "largest_peak_bytes",
+        rls_json_real(totals->largest_peak_bytes), "layers", layers);
+    if (summary != NULL && request->verify)
+        add_worst(summary, states, results);
+    return summary;
+}

@@ -1,0 +1,60 @@
+/*
+ * One file read or written by all ranks together, through collective MPI-IO in rounds.
+ *
+ * No hints are set: each rank's part of a round is one contiguous piece, and ROMIO's default
+ * (romio_cb_read/write = automatic) then leaves every rank to its own large request instead of sending the
+ * data to aggregators first. A site for which aggregation is better says so with ROMIO_HINTS, which hints set
+ * here would override.
+ */
+#ifndef STORE_SHARED_FILE_H
+#define STORE_SHARED_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/context.h"
+
+typedef struct {
+    rls_context *ctx;
+    const char *path; /* the caller's, for messages */
+    MPI_File handle;  /* MPI_FILE_NULL when closed */
+} rls_shared_file;
+
+/* Opens a file for reading.
+ * Collective. path: the same on all ranks, stays the caller's. bytes: the size it had when its header was
+ * read. Returns RLS_ERR_IO when a rank cannot open it, RLS_ERR_DATA when its size has changed. */
+RLS_NODISCARD rls_status rls_shared_open(rls_context *ctx, const char *path, int64_t bytes,
+                                         rls_shared_file *file);
+
+/* Makes a new file for writing. Collective. Returns RLS_ERR_IO, also when it exists. */
+RLS_NODISCARD rls_status rls_shared_create(rls_context *ctx, const char *path, rls_shared_file *file);
+
+/* Reads this rank's part of a round: bytes (0 to INT_MAX, may differ between ranks) at offset.
+ * Collective. Returns RLS_ERR_IO, or RLS_ERR_DATA when the file ends before. */
+RLS_NODISCARD rls_status rls_shared_read(const rls_shared_file *file, int64_t offset, void *data,
+                                         int64_t bytes);
+
+/* Writes this rank's part of a round. Collective. Arguments as above. Returns RLS_ERR_IO. */
+RLS_NODISCARD rls_status rls_shared_write(const rls_shared_file *file, int64_t offset, const void *data,
+                                          int64_t bytes);
+
+/* Copies bytes [from_offset, from_offset + bytes) of one file to another, all ranks in parallel in rounds of
+ * at most RLS_ROUND_BYTES a rank. Collective; equal arguments on all ranks. Returns the errors of reading and
+ * writing, RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_shared_copy(const rls_shared_file *from, int64_t from_offset,
+                                         const rls_shared_file *to, int64_t to_offset, int64_t bytes);
+
+/* Closes the file; with sync, after putting it on the disk. Collective. Not open: nothing happens.
+ * Returns RLS_ERR_IO when the system says at this late point that something was not written. */
+RLS_NODISCARD rls_status rls_shared_close(rls_shared_file *file, bool sync);
+
+/* Closes a file whose work has failed already, so that its own errors no longer matter. Collective. */
+void rls_shared_abandon(rls_shared_file *file);
+
+/* Gives all ranks rank 0's bytes.
+ * Collective. In: rank 0's *data and *bytes, others' ignored. Out: on the others a fresh array, to be freed
+ * with free(). A failure of rank 0 before goes in as `local` and comes out on every rank. Returns it, or
+ * RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_broadcast_bytes(rls_context *ctx, rls_status local, char **data, int64_t *bytes);
+
+#endif

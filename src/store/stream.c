@@ -1,0 +1,283 @@
+#include "store/stream.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/memory.h"
+#include "store/file_util.h"
+#include "store/stream_state.h"
+
+/* Segment names gathered on rank 0: NUL-separated. */
+typedef struct {
+    char *text;
+    int64_t bytes, capacity, count;
+} names;
+
+static rls_status names_add(rls_context *ctx, names *list, const char *dir, const char *file)
+{
+    const int64_t need = (int64_t)(strlen(dir) + strlen(file)) + 2;
+    if (list->bytes + need > list->capacity) {
+        void *grown = NULL;
+        const int64_t capacity = 2 * list->capacity + need + 4096;
+        const rls_status status = rls_alloc(ctx, capacity, 1, &grown);
+        if (status != RLS_OK)
+            return status;
+        if (list->bytes > 0)
+            memcpy(grown, list->text, (size_t)list->bytes);
+        free(list->text);
+        list->text = grown;
+        list->capacity = capacity;
+    }
+    const char *slash = dir[0] == '\0' || dir[strlen(dir) - 1] == '/' ? "" : "/";
+    list->bytes += 1 + snprintf(list->text + list->bytes, (size_t)need, "%s%s%s", dir, slash, file);
+    list->count++;
+    return RLS_OK;
+}
+
+static bool is_segment_name(const char *name)
+{
+    const size_t length = strlen(name);
+    return name[0] != '.' && length > 3 && strcmp(name + length - 3, ".nc") == 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Rank 0: sorts the names in place (by bytes, whatever the locale). */
+static rls_status names_sort(rls_context *ctx, names *list)
+{
+    void *array = NULL, *text = NULL;
+    rls_status status = rls_alloc(ctx, list->count, sizeof(char *), &array);
+    if (status == RLS_OK)
+        status = rls_alloc(ctx, list->bytes, 1, &text);
+    char **sorted = array;
+    char *from = list->text, *to = text;
+    for (int64_t i = 0; status == RLS_OK && i < list->count; i++) {
+        sorted[i] = from;
+        from += strlen(from) + 1;
+    }
+    if (status == RLS_OK) {
+        qsort(sorted, (size_t)list->count, sizeof *sorted, by_name);
+        for (int64_t i = 0; i < list->count; i++) {
+            const size_t bytes = strlen(sorted[i]) + 1;
+            memcpy(to, sorted[i], bytes);
+            to += bytes;
+        }
+        memcpy(list->text, text, (size_t)list->bytes);
+    }
+    free(array);
+    free(text);
+    return status;
+}
+
+/* Rank 0: the file, or the directory's segments. */
+static rls_status list_segments(rls_context *ctx, const char *path, names *list)
+{
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return rls_fail(ctx, rls_input_status(errno), "%s: %s", path, strerror(errno));
+    if (!S_ISDIR(info.st_mode))
+        return names_add(ctx, list, "", path);
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return rls_fail(ctx, RLS_ERR_IO, "%s: cannot list: %s", path, strerror(errno));
+    rls_status status = RLS_OK;
+    const struct dirent *entry = NULL;
+    errno = 0;
+    while (status == RLS_OK && (entry = readdir(dir)) != NULL) {
+        if (is_segment_name(entry->d_name))
+            status = names_add(ctx, list, path, entry->d_name);
+        errno = 0;
+    }
+    if (status == RLS_OK && errno != 0)
+        status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot list: %s", path, strerror(errno));
+    (void)closedir(dir);
+    if (status == RLS_OK && list->count == 0)
+        status = rls_fail(ctx, RLS_ERR_DATA, "%s: the directory has no segment (*.nc)", path);
+    if (status == RLS_OK && (list->bytes > INT_MAX || list->count >= INT_MAX))
+        status = rls_fail(ctx, RLS_ERR_DATA, "%s: too many segments: %" PRId64, path, list->count);
+    return status == RLS_OK ? names_sort(ctx, list) : status;
+}
+
+/* Collective: every rank learns the segments' paths. */
+static rls_status share_names(rls_stream *stream, const char *path)
+{
+    rls_context *ctx = stream->ctx;
+    names list = {0};
+    void *array = NULL, *text = NULL, *starts = NULL, *bytes = NULL;
+    rls_status status = rls_agree(ctx, ctx->rank == 0 ? list_segments(ctx, path, &list) : RLS_OK);
+    if (status == RLS_OK) {
+        int64_t sizes[2] = {list.count, list.bytes};
+        MPI_Bcast(sizes, 2, MPI_INT64_T, 0, ctx->comm);
+        list.count = sizes[0];
+        list.bytes = sizes[1];
+        status = rls_alloc(ctx, list.bytes, 1, &text);
+        if (status == RLS_OK)
+            status = rls_alloc(ctx, list.count, sizeof(char *), &array);
+        if (status == RLS_OK)
+            status = rls_alloc_zero(ctx, list.count + 1, sizeof(int64_t), &starts);
+        if (status == RLS_OK)
+            status = rls_alloc_zero(ctx, list.count, sizeof(int64_t), &bytes);
+        stream->names = text;
+        stream->paths = array;
+        stream->starts = starts;
+        stream->sizes = bytes;
+        stream->segments = list.count;
+        status = rls_agree(ctx, status);
+    }
+    if (status == RLS_OK) {
+        if (ctx->rank == 0)
+            memcpy(stream->names, list.text, (size_t)list.bytes);
+        MPI_Bcast(stream->names, (int)list.bytes, MPI_CHAR, 0, ctx->comm);
+        char *name = stream->names;
+        for (int64_t s = 0; s < list.count; s++) {
+            stream->paths[s] = name;
+            name += strlen(name) + 1;
+        }
+    }
+    free(list.text);
+    return status;
+}
+
+/* Collective: the first segment's header, read by rank 0, on all ranks. */
+static rls_status share_header(rls_stream *stream, rls_stream_use use)
+{
+    rls_context *ctx = stream->ctx;
+    rls_stream_info *info = &stream->info;
+    const rls_status read =
+        ctx->rank == 0 ? rls_stream_header_read(ctx, stream->paths[0], use, info) : RLS_OK;
+    void *layers = info->layers;
+    const rls_status status =
+        rls_nc_share_header(ctx, read, info, sizeof *info, &info->layer_count, sizeof *info->layers, &layers);
+    info->layers = layers;
+    return status;
+}
+
+/* Collective: keeps only the failure at the smallest position, so that what is reported does not depend on
+ * the ranks. */
+static rls_status agree_on_first(rls_context *ctx, rls_status local, int64_t position)
+{
+    int64_t first = local != RLS_OK ? position : INT64_MAX;
+    MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT64_T, MPI_MIN, ctx->comm);
+    if (local != RLS_OK && position != first) {
+        rls_clear_failure(ctx);
+        local = RLS_OK;
+    }
+    return rls_agree(ctx, local);
+}
+
+/* Collective: reads the headers of all segments, each on one rank, and where each one's edits begin. */
+static rls_status check_segments(rls_stream *stream, rls_stream_use use)
+{
+    rls_context *ctx = stream->ctx;
+    rls_status status = RLS_OK;
+    int64_t s = ctx->rank;
+    for (; s < stream->segments; s += ctx->size) {
+        rls_stream_info info;
+        status = rls_stream_header_read(ctx, stream->paths[s], use, &info);
+        if (status == RLS_OK)
+            status = rls_stream_header_match(ctx, stream->paths[0], &stream->info, stream->paths[s], &info);
+        stream->starts[s + 1] = info.edits;
+        stream->sizes[s] = info.bytes;
+        rls_stream_info_free(&info);
+        if (status != RLS_OK)
+            break; /* this rank's later segments cannot be the first at fault */
+    }
+    if ((status = agree_on_first(ctx, status, s)) != RLS_OK)
+        return status;
+    MPI_Allreduce(MPI_IN_PLACE, stream->starts, (int)stream->segments + 1, MPI_INT64_T, MPI_SUM, ctx->comm);
+    MPI_Allreduce(MPI_IN_PLACE, stream->sizes, (int)stream->segments, MPI_INT64_T, MPI_SUM, ctx->comm);
+    stream->info.bytes = 0;
+    for (int64_t i = 0; i < stream->segments; i++) {
+        stream->starts[i + 1] += stream->starts[i];
+        stream->info.bytes += stream->sizes[i];
+    }
+    stream->info.edits = stream->starts[stream->segments];
+    return RLS_OK;
+}
+
+rls_status rls_stream_open(rls_context *ctx, const char *path, rls_stream_use use, rls_stream **out)
+{
+    void *object = NULL;
+    *out = NULL;
+    rls_status status = rls_agree(ctx, rls_alloc_zero(ctx, 1, sizeof(rls_stream), &object));
+    rls_stream *stream = object;
+    if (stream == NULL || status != RLS_OK)
+        goto fail;
+    stream->ctx = ctx;
+    stream->open = -1;
+    if ((status = rls_agree(ctx, rls_strdup(ctx, path, &stream->path))) != RLS_OK)
+        goto fail;
+    if ((status = share_names(stream, path)) != RLS_OK || (status = share_header(stream, use)) != RLS_OK ||
+        (status = check_segments(stream, use)) != RLS_OK)
+        goto fail;
+    if (stream->info.edits == 0)
+        status = rls_agree(ctx, rls_fail(ctx, RLS_ERR_DATA, "%s: the stream has no edits", path));
+    if (status != RLS_OK)
+        goto fail;
+    *out = stream;
+    return RLS_OK;
+fail:
+    rls_stream_close(&stream);
+    return status;
+}
+
+void rls_stream_close(rls_stream **stream)
+{
+    rls_stream *s = *stream;
+    if (s == NULL)
+        return;
+    if (s->open >= 0)
+        (void)ncmpi_close(s->ncid); /* nothing was written: nothing can be lost */
+    rls_stream_info_free(&s->info);
+    free(s->path);
+    free(s->names);
+    free(s->paths);
+    free(s->starts);
+    free(s->sizes);
+    free(s->scratch);
+    free(s);
+    *stream = NULL;
+}
+
+const rls_stream_info *rls_stream_inquire(const rls_stream *stream)
+{
+    return &stream->info;
+}
+
+rls_status rls_stream_layer_info(rls_stream *stream, int layer, const rls_stream_layer **out)
+{
+    const rls_stream_info *info = &stream->info;
+    char text[256];
+    *out = rls_layer_find(info->layers, info->layer_count, sizeof *info->layers, layer);
+    if (*out != NULL)
+        return RLS_OK;
+    return rls_fail(stream->ctx, RLS_ERR_DATA, "%s: variable key_%d is missing: the stream's layers are %s",
+                    stream->path, layer,
+                    rls_layers_text(info->layers, info->layer_count, sizeof *info->layers, text));
+}
+
+int64_t rls_stream_segments(const rls_stream *stream)
+{
+    return stream->segments;
+}
+
+const char *rls_stream_segment(const rls_stream *stream, int64_t index, int64_t *first, int64_t *edits,
+                               int64_t *bytes)
+{
+    if (first != NULL)
+        *first = stream->starts[index];
+    if (edits != NULL)
+        *edits = stream->starts[index + 1] - stream->starts[index];
+    if (bytes != NULL)
+        *bytes = stream->sizes[index];
+    return stream->paths[index];
+}
