@@ -28,7 +28,7 @@ rls_status rls_context_create(MPI_Comm comm, rls_context **out)
     rls_context *ctx = calloc(1, sizeof *ctx);
     int worst = ctx == NULL;
     MPI_Allreduce(MPI_IN_PLACE, &worst, 1, MPI_INT, MPI_MAX, comm);
-    if (worst != 0) {
+    if (worst != 0 || ctx == NULL) {
         free(ctx);
         return RLS_ERR_MEMORY;
     }
@@ -83,11 +83,12 @@ int rls_context_size(const rls_context *ctx)
     return ctx->size;
 }
 
-rls_status rls_fail_at(rls_context *ctx, rls_status status, const char *file, int line, const char *func,
-                       const char *fmt, ...)
+void rls_fail_at(rls_context *ctx, rls_status status, const char *file, int line, const char *func,
+                 const char *fmt, ...)
 {
+    (void)status; /* the caller's to return */
     if (ctx->failing)
-        return status;
+        return;
     ctx->failing = true;
     va_list args;
     va_start(args, fmt);
@@ -95,7 +96,6 @@ rls_status rls_fail_at(rls_context *ctx, rls_status status, const char *file, in
     va_end(args);
     const char *base = strstr(file, "src/");
     (void)snprintf(ctx->origin, sizeof ctx->origin, "%s:%d %s", base != NULL ? base : file, line, func);
-    return status;
 }
 
 void rls_clear_failure(rls_context *ctx)
@@ -105,7 +105,7 @@ void rls_clear_failure(rls_context *ctx)
     ctx->origin[0] = '\0';
 }
 
-rls_status rls_agree(rls_context *ctx, rls_status local)
+rls_status rls_agree_worst(rls_context *ctx, rls_status local)
 {
     struct {
         int code, rank;

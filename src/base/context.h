@@ -27,14 +27,22 @@ struct rls_context {
  * The first failure since the last agreement is kept: it is the cause, later ones are consequences.
  * Not collective. The message names the file, line or field at fault and what to do; no newline at its end.
  */
-#define rls_fail(ctx, status, ...) rls_fail_at(ctx, status, __FILE__, __LINE__, __func__, __VA_ARGS__)
+#define rls_fail(ctx, status, ...)                                                                           \
+    (rls_fail_at(ctx, status, __FILE__, __LINE__, __func__, __VA_ARGS__), (rls_status)(status))
 RLS_PRINTF(6, 7)
-rls_status rls_fail_at(rls_context *ctx, rls_status status, const char *file, int line, const char *func,
-                       const char *fmt, ...);
+void rls_fail_at(rls_context *ctx, rls_status status, const char *file, int line, const char *func,
+                 const char *fmt, ...);
+
+/* What rls_agree is made of; call that. */
+rls_status rls_agree_worst(rls_context *ctx, rls_status local);
 
 /* Ends a local phase: every rank gets the worst status and that rank's message.
  * Collective. Every rank calls it, also the ones that failed; nothing may return between a failure and it. */
-RLS_NODISCARD rls_status rls_agree(rls_context *ctx, rls_status local);
+RLS_NODISCARD static inline rls_status rls_agree(rls_context *ctx, rls_status local)
+{
+    const rls_status worst = rls_agree_worst(ctx, local);
+    return worst == RLS_OK ? local : worst; /* a rank that failed never goes on */
+}
 
 /* Forgets the recorded failure (a caller that handled it). Not collective. */
 void rls_clear_failure(rls_context *ctx);

@@ -111,6 +111,7 @@ static float bf16_to_float(uint16_t value)
     return result;
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): types cannot stand in parentheses. */
 /* One loop for each pair of types that the program uses, with the element's conversion spelled out. */
 #define CONVERT_LOOP(to_type, from_type, expression)                                                         \
     do {                                                                                                     \
@@ -121,6 +122,8 @@ static float bf16_to_float(uint16_t value)
             to[i * dst_stride] = (expression);                                                               \
         }                                                                                                    \
     } while (0)
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static void convert_to_f64(void *dst, int64_t dst_stride, rls_dtype src_dtype, const void *src,
                            int64_t src_stride, int64_t count)

@@ -78,7 +78,7 @@ static rls_status exchange_plan(exchange *x)
     int64_t on_slab = 0, on_cyclic = 0;
     for (int r = 0; r < size; r++) {
         const int64_t out = piece(x, x->slab->first, x->slab->count, r);
-        const int64_t in = piece(x, x->ranges[2 * r], x->ranges[2 * r + 1], x->ctx->rank);
+        const int64_t in = piece(x, x->ranges[2 * (int64_t)r], x->ranges[2 * (int64_t)r + 1], x->ctx->rank);
         if (on_slab + out > INT_MAX || on_cyclic + in > INT_MAX)
             return rls_fail(x->ctx, RLS_ERR_MEMORY,
                             "a redistribution round has 2^31 elements or more on a rank: use more ranks");
@@ -155,7 +155,7 @@ static void cyclic_copy(const exchange *x, bool to_wire)
     const int64_t owned = rls_dim_count(x->across, across_of(x, x->ctx->rank));
     const int64_t along_stride = x->columns ? a->ld : 1, across_stride = x->columns ? 1 : a->ld;
     for (int r = 0; r < x->ctx->size; r++) {
-        const int64_t first = x->ranges[2 * r], count = x->ranges[2 * r + 1];
+        const int64_t first = x->ranges[2 * (int64_t)r], count = x->ranges[2 * (int64_t)r + 1];
         const int64_t begin = rls_dim_below(x->along, on, first),
                       end = rls_dim_below(x->along, on, first + count);
         char *wire = x->cyclic_side + (size_t)x->cyclic_starts[r] * x->element;

@@ -27,18 +27,16 @@ typedef struct {
 /* An export copies whatever the model's directory holds: a run directory in it would end up in itself. */
 static rls_status check_not_inside(rls_context *ctx, const char *model, const char *run)
 {
-    char *inside = realpath(model, NULL);
-    char *parent = NULL;
-    rls_status status = rls_strdup(ctx, run, &parent);
-    char *found = NULL;
-    while (status == RLS_OK && found == NULL && (found = realpath(parent, NULL)) == NULL) {
-        char *slash = strrchr(parent, '/');
-        if (slash == NULL || slash == parent)
-            (void)strcpy(parent, slash == NULL ? "." : "/");
+    char *inside = realpath(model, NULL), *found = NULL, *place = NULL;
+    rls_status status = rls_strdup(ctx, run, &place);
+    while (status == RLS_OK && (found = realpath(place, NULL)) == NULL && strcmp(place, ".") != 0) {
+        char *slash = strrchr(place, '/'); /* the run is not there yet: the nearest place above it that is */
+        if (slash == NULL)
+            (void)snprintf(place, 2, ".");
         else
-            *slash = '\0';
+            slash[slash == place ? 1 : 0] = '\0';
     }
-    if (status == RLS_OK && inside != NULL) {
+    if (status == RLS_OK && inside != NULL && found != NULL) {
         const size_t len = strlen(inside);
         if (strncmp(found, inside, len) == 0 && (found[len] == '/' || found[len] == '\0'))
             status =
@@ -46,7 +44,7 @@ static rls_status check_not_inside(rls_context *ctx, const char *model, const ch
                          "%s: is inside the model's directory %s: give --run a place outside", run, model);
     }
     free(inside);
-    free(parent);
+    free(place);
     free(found);
     return status;
 }
@@ -64,7 +62,7 @@ static rls_status edit_layer(edit_run *run, int layer, int64_t first, int64_t co
     rls_batch batch;
     double start = rls_profile_start();
     rls_status status = rls_source_get(run->source, layer, first, count, &batch);
-    report->seconds_read = rls_profile_add(run->ctx, "read batches", start, 0.0, 0.0);
+    report->seconds_read = rls_profile_start() - start;
     if (status != RLS_OK)
         return status;
     start = rls_profile_start();
@@ -120,7 +118,6 @@ static rls_status export_model(edit_run *run)
     rls_context *ctx = run->ctx;
     void *memory = NULL;
     char *dest = NULL;
-    const double start = rls_profile_start();
     rls_status status = rls_alloc_zero(ctx, run->states->count, sizeof(rls_export_tensor), &memory);
     if (status == RLS_OK)
         status = rls_run_dir_path(ctx, run->dir, "model", &dest);
@@ -134,8 +131,6 @@ static rls_status export_model(edit_run *run)
                                   run->request->config->export.dtype);
     free(memory);
     free(dest);
-    (void)rls_profile_add(ctx, "export", start, 0.0,
-                          (double)rls_model_dir_bytes(run->inputs->model) / ctx->size);
     return status;
 }
 

@@ -137,7 +137,6 @@ static rls_status check_regularisers(rls_context *ctx, const rls_config *config)
 
 static rls_status scan(const rls_inputs *in)
 {
-    const double start = rls_profile_start();
     void *numbers = NULL;
     rls_status status = rls_agree(in->ctx, rls_alloc(in->ctx, in->layer_count, sizeof(int), &numbers));
     int *layers = numbers;
@@ -148,8 +147,6 @@ static rls_status scan(const rls_inputs *in)
     if (status == RLS_OK && in->anchor != NULL)
         status = rls_stream_scan(in->anchor, layers, in->layer_count, in->config->state.dtype);
     free(numbers);
-    (void)rls_profile_add(in->ctx, "scan inputs", start, 0.0,
-                          (double)rls_stream_inquire(in->stream)->bytes / in->ctx->size);
     return status;
 }
 

@@ -187,14 +187,10 @@ static rls_status load_weight(rls_states *states, int layer)
 {
     const rls_inputs *in = states->inputs;
     rls_state *state = &states->state[layer];
-    const double start = rls_profile_start();
     rls_status status =
         rls_tensor_load(in->model, in->layers[layer].tensor, in->lines, rls_editor_weight(state->editor));
     if (status == RLS_OK)
         status = rls_drift_create(state->editor, drift_dtype(states, layer), &state->drift);
-    (void)rls_profile_add(in->ctx, "load weights", start, 0.0,
-                          (double)in->layers[layer].n * (double)in->layers[layer].m *
-                              (double)rls_dtype_size(in->layers[layer].dtype) / in->ctx->size);
     return status;
 }
 
@@ -202,7 +198,6 @@ static rls_status load_anchor(rls_states *states, int layer)
 {
     const rls_inputs *in = states->inputs;
     rls_editor *editor = states->state[layer].editor;
-    const double start = rls_profile_start();
     rls_status status = RLS_OK;
     if (in->moments != NULL) {
         status = rls_moments_load(in->moments, in->layers[layer].number, rls_editor_inv_cov(editor));
@@ -211,7 +206,6 @@ static rls_status load_anchor(rls_states *states, int layer)
     }
     if (status == RLS_OK)
         status = rls_states_each_anchor(states, layer, take_anchor, editor);
-    (void)rls_profile_add(in->ctx, "load anchor", start, 0.0, 0.0);
     return status;
 }
 
