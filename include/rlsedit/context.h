@@ -22,7 +22,10 @@ typedef void rls_log_sink(void *user, rls_log_level level, const char *line);
  * Collective over comm.
  * comm: the ranks that will work together. MPI must be initialised; MPI_Finalize stays with the caller.
  * If the environment has RLSEDIT_LOG=dir, every rank also writes its log lines to dir/rank-<r>.log.
- * Returns RLS_ERR_MEMORY, or RLS_ERR_IO when a log file of RLSEDIT_LOG cannot be opened. */
+ * RLSEDIT_FAULT injects faults, for tests (rlsedit help faults).
+ * Returns RLS_ERR_MEMORY (*out is NULL then); RLS_ERR_IO when a log file of RLSEDIT_LOG cannot be opened,
+ * RLS_ERR_USAGE for an RLSEDIT_FAULT that means nothing (*out is there for its message, and to be destroyed).
+ */
 RLS_NODISCARD rls_status rls_context_create(MPI_Comm comm, rls_context **out);
 
 /* Frees the context and sets *ctx to NULL; objects made from it must be gone. Collective. NULL is accepted.

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
+
 static rls_status open_rank_log(rls_context *ctx)
 {
     const char *dir = getenv("RLSEDIT_LOG");
@@ -37,7 +39,10 @@ rls_status rls_context_create(MPI_Comm comm, rls_context **out)
     MPI_Comm_size(ctx->comm, &ctx->size);
     ctx->most = RLS_LOG_INFO;
     *out = ctx; /* also on failure below: the caller reads the message, then destroys it */
-    return rls_agree(ctx, open_rank_log(ctx));
+    rls_status status = open_rank_log(ctx);
+    if (status == RLS_OK)
+        status = rls_fault_setup(ctx);
+    return rls_agree(ctx, status);
 }
 
 void rls_context_destroy(rls_context **ctx)

@@ -10,6 +10,14 @@
 
 enum { RLS_MESSAGE_MAX = 2048 };
 
+/* What RLSEDIT_FAULT asks for; see base/fault.h. */
+typedef enum { RLS_FAULT_NONE, RLS_FAULT_ERROR, RLS_FAULT_KILL, RLS_FAULT_STALL } rls_fault_action;
+typedef struct {
+    int phase;
+    rls_fault_action action;
+    long rank, occurrence; /* rank -1: all */
+} rls_fault_plan;
+
 struct rls_context {
     MPI_Comm comm;
     int rank, size;
@@ -21,6 +29,7 @@ struct rls_context {
     rls_log_level most;
     FILE *rank_log;
     rls_profile profile;
+    rls_fault_plan fault;
 };
 
 /* Records a failure on this rank and returns status: `return rls_fail(ctx, RLS_ERR_DATA, "...", ...)`.

@@ -115,7 +115,8 @@ double rls_drift_residual2(const rls_drift *drift)
 
 double rls_drift_bound(const rls_drift *drift)
 {
-    return sqrt(rls_drift_residual2(drift)) / (2.0 * drift->editor->options.lambda);
+    const double lambda = drift->editor->options.lambda;
+    return lambda > 0.0 ? sqrt(rls_drift_residual2(drift)) / (2.0 * lambda) : (double)INFINITY;
 }
 
 void rls_drift_delta(const rls_drift *drift, rls_matrix *out)

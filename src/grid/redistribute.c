@@ -89,8 +89,9 @@ static rls_status exchange_plan(exchange *x)
         on_slab += out;
         on_cyclic += in;
     }
-    if ((status = rls_alloc(x->ctx, on_slab, x->element, &slab_side)) == RLS_OK)
-        status = rls_alloc(x->ctx, on_cyclic, x->element, &cyclic_side);
+    /* One more, so that a rank with nothing has an address to count from too. */
+    if ((status = rls_alloc(x->ctx, on_slab + 1, x->element, &slab_side)) == RLS_OK)
+        status = rls_alloc(x->ctx, on_cyclic + 1, x->element, &cyclic_side);
     x->slab_side = slab_side;
     x->cyclic_side = cyclic_side;
     return status;

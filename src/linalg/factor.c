@@ -40,6 +40,13 @@ static int invert_factored(rls_matrix *a)
     return info;
 }
 
+static rls_status refuse(rls_context *ctx, double pivot, double largest)
+{
+    return rls_fail(ctx, RLS_ERR_NUMERIC,
+                    "the matrix is singular to working precision: smallest pivot %.3g, largest diagonal %.3g",
+                    pivot, largest);
+}
+
 rls_status rls_spd_invert(rls_matrix *a, double *smallest_pivot)
 {
     rls_context *ctx = a->grid->ctx;
@@ -53,18 +60,21 @@ rls_status rls_spd_invert(rls_matrix *a, double *smallest_pivot)
     *smallest_pivot = info > 0 ? rls_diagonal_element(a, info - 1) : rls_smallest_pivot(a);
     rls_status status = RLS_OK;
     if (info != 0 || !(*smallest_pivot > bound))
-        status = rls_fail(
-            ctx, RLS_ERR_NUMERIC,
-            "the matrix is singular to working precision: smallest pivot %.3g, largest diagonal %.3g",
-            *smallest_pivot, largest);
+        status = refuse(ctx, *smallest_pivot, largest);
     status = rls_agree(ctx, status);
     if (status != RLS_OK)
         return status;
     start = rls_profile_start();
     info = invert_factored(a);
     (void)rls_profile_add(ctx, "invert A_0", start, 2.0 * n3 / 3.0, 0.0);
+    /* The last pivot that row i would have, were it the last one: a deficiency hides from the given order. */
+    const double last = 1.0 / rls_largest_diagonal(a);
     if (info != 0)
         status = rls_fail(ctx, RLS_ERR_NUMERIC, "the factor has a zero on its diagonal at %d", info);
+    else if (!(last > bound)) {
+        *smallest_pivot = last;
+        status = refuse(ctx, last, largest);
+    }
     return rls_agree(ctx, status);
 }
 

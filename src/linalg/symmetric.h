@@ -20,6 +20,11 @@ void rls_symmetric_multiply(const rls_matrix *c, rls_panel_map *map, int64_t u, 
 /* tril(C) += alpha G G^T, G [n, u] given as both panels. Not collective. n^2 u flops over all ranks. */
 void rls_symmetric_update(rls_matrix *c, int64_t u, double alpha, const void *g_row, const void *g_col);
 
+/* Fills the strict upper triangle from the lower one, so that the whole matrix can be written or multiplied.
+ * Collective; block by block to the owner of its transpose, in rounds of RLS_ROUND_BYTES a rank. Returns
+ * RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_symmetric_mirror(rls_matrix *c);
+
 /* tril(C) = alpha tril(C) + shift I. Not collective. */
 void rls_symmetric_scale_shift(rls_matrix *c, double alpha, double shift);
 

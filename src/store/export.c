@@ -39,7 +39,7 @@ static rls_status check_numbers(rls_context *ctx, const rls_export_tensor *edit,
     const rls_matrix *matrix = edit->matrix;
     const rls_cyclic *part = &matrix->part;
     const size_t column_bytes = (size_t)part->ld * rls_dtype_size(part->dtype);
-    for (int64_t jl = 0; jl < matrix->cols_local; jl++) {
+    for (int64_t jl = 0; jl < matrix->cols_local && matrix->rows_local > 0; jl++) {
         const char *column = (const char *)part->data + (size_t)jl * column_bytes;
         const int64_t il = rls_first_nonfinite(part->dtype, column, matrix->rows_local, dtype);
         if (il < 0)

@@ -32,8 +32,7 @@ int64_t rls_plan_growth(const rls_plan_edit *edits, int64_t count)
     return growth;
 }
 
-/* Larger elements first, as the format's own writer does: then every tensor is aligned, whatever their sizes.
- */
+/* Larger elements first, as the format's own writer does: then every tensor is aligned. */
 static int compare_placed(const void *a, const void *b)
 {
     const placed *x = a, *y = b;
@@ -99,9 +98,9 @@ static rls_status edit_json(const rls_model_dir *dir, const rls_shard *shard, co
                               shard->path);
     }
     for (int64_t i = 0; status == RLS_OK && i < tensors; i++) {
+        const json_int_t begin = all[i].begin, end = begin + all[i].bytes;
         json_t *entry = json_object_get(root, all[i].info->name);
-        json_t *offsets =
-            json_pack("[I,I]", (json_int_t)all[i].begin, (json_int_t)(all[i].begin + all[i].bytes));
+        json_t *offsets = json_pack("[I,I]", begin, end);
         if (json_object_set_new(entry, "dtype", json_string(rls_tensor_type_name(all[i].type))) != 0 ||
             json_object_set_new(entry, "data_offsets", offsets) != 0)
             status = rls_fail(ctx, RLS_ERR_DATA, "%s: its header has changed: it must not while it is used",
@@ -178,7 +177,7 @@ rls_status rls_shard_plan_make(const rls_model_dir *dir, int64_t shard, const rl
     if (status == RLS_OK && changed)
         status = rls_broadcast_bytes(ctx, ctx->rank == 0 ? make_header(dir, old, all, out) : RLS_OK,
                                      &out->header, &out->header_bytes);
-    if (status == RLS_OK) {
+    if (status == RLS_OK && out->piece != NULL) {
         if (!changed)
             append(out, (rls_piece){-1, 0, 0, old->data_begin});
         const int64_t data_begin = changed ? out->header_bytes : old->data_begin;

@@ -119,7 +119,7 @@ static rls_status collect(rls_model_dir *dir)
     rls_status status = rls_alloc(dir->ctx, dir->tensors, sizeof *dir->tensor, &tensor);
     dir->tensor = tensor;
     if (status == RLS_OK)
-        status = rls_alloc(dir->ctx, dir->tensors, sizeof *dir->by_name, &by_name);
+        status = rls_alloc(dir->ctx, dir->tensors, sizeof(rls_model_tensor *), &by_name);
     dir->by_name = by_name;
     if (status != RLS_OK || dir->tensors == 0)
         return status;
@@ -133,7 +133,7 @@ static rls_status collect(rls_model_dir *dir)
             dir->parameters += info->elements;
         }
     }
-    qsort((void *)dir->by_name, (size_t)dir->tensors, sizeof dir->by_name[0], compare_names);
+    qsort((void *)dir->by_name, (size_t)dir->tensors, sizeof(rls_model_tensor *), compare_names);
     for (int64_t i = 1; i < dir->tensors; i++) {
         char shown[RLS_TENSOR_TEXT_MAX];
         if (compare_names(&dir->by_name[i - 1], &dir->by_name[i]) == 0)
@@ -263,9 +263,9 @@ const rls_model_tensor *rls_model_dir_find(const rls_model_dir *dir, const char 
     const rls_model_tensor *key = &wanted;
     if (dir->tensors == 0)
         return NULL;
-    const rls_model_tensor *const *found =
-        (const rls_model_tensor *const *)bsearch((const void *)&key, (const void *)dir->by_name,
-                                                 (size_t)dir->tensors, sizeof dir->by_name[0], compare_names);
+    const rls_model_tensor *const *found = (const rls_model_tensor *const *)bsearch(
+        (const void *)&key, (const void *)dir->by_name, (size_t)dir->tensors, sizeof(rls_model_tensor *),
+        compare_names);
     return found != NULL ? *found : NULL;
 }
 

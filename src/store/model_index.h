@@ -1,5 +1,4 @@
-/* Which safetensors files make up a model directory: the index file, or the one file there is. Rank 0's work.
- */
+/* Which safetensors files make up a model directory: those of the index, or the only one. Rank 0's work. */
 #ifndef STORE_MODEL_INDEX_H
 #define STORE_MODEL_INDEX_H
 

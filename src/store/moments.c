@@ -122,10 +122,10 @@ rls_status rls_moments_open(rls_context *ctx, const char *path, rls_moments **ou
     *out = NULL;
     rls_status status = rls_agree(ctx, rls_alloc_zero(ctx, 1, sizeof(rls_moments), &object));
     rls_moments *moments = object;
+    if (moments != NULL)
+        *moments = (rls_moments){.ctx = ctx, .ncid = -1};
     if (moments == NULL || status != RLS_OK)
         goto fail;
-    moments->ctx = ctx;
-    moments->ncid = -1;
     if ((status = rls_agree(ctx, rls_strdup(ctx, path, &moments->path))) != RLS_OK ||
         (status = share_header(moments)) != RLS_OK)
         goto fail;

@@ -14,7 +14,7 @@ typedef struct {
     rls_matrix *const *matrices;
     const int64_t *counts;
     int ncid;
-    int *vars; /* per layer: of the matrix, of the count */
+    int *vars, *count_vars; /* per layer */
     void *rows;
 } writer;
 
@@ -41,6 +41,7 @@ static rls_status prepare(writer *w)
     }
     rls_status status = rls_alloc(w->ctx, 2 * (int64_t)w->layer_count, sizeof(int), &vars);
     w->vars = vars;
+    w->count_vars = w->vars != NULL ? w->vars + w->layer_count : NULL;
     if (status == RLS_OK)
         status = rls_alloc(w->ctx, most, 1, &w->rows);
     return status;
@@ -58,11 +59,10 @@ static int define(const writer *w)
         dims[1] = dims[0];
         (void)snprintf(name, sizeof name, "second_moment_%d", w->layers[i]);
         if (err == NC_NOERR)
-            err = ncmpi_def_var(w->ncid, name, rls_nc_type(w->matrices[i]->part.dtype), 2, dims,
-                                &w->vars[2 * i]);
+            err = ncmpi_def_var(w->ncid, name, rls_nc_type(w->matrices[i]->part.dtype), 2, dims, &w->vars[i]);
         (void)snprintf(name, sizeof name, "count_%d", w->layers[i]);
         if (err == NC_NOERR)
-            err = ncmpi_def_var(w->ncid, name, NC_INT64, 0, NULL, &w->vars[2 * i + 1]);
+            err = ncmpi_def_var(w->ncid, name, NC_INT64, 0, NULL, &w->count_vars[i]);
     }
     return err == NC_NOERR ? ncmpi_enddef(w->ncid) : err;
 }
@@ -72,7 +72,7 @@ static rls_status write_layer(const writer *w, int i)
 {
     const rls_matrix *matrix = w->matrices[i];
     const long long keys = w->counts[i];
-    int err = ncmpi_put_var_longlong_all(w->ncid, w->vars[2 * i + 1], &keys);
+    int err = ncmpi_put_var_longlong_all(w->ncid, w->count_vars[i], &keys);
     rls_status status = rls_agree(w->ctx, rls_nc_check(w->ctx, err, "write", w->path, NULL));
     for (int64_t round = 0, first = 0, count = 0; status == RLS_OK; round++) {
         if (!rls_slab_round(matrix->grid, matrix->cols, row_bytes(matrix), RLS_ROUND_BYTES, round, &first,
@@ -81,7 +81,7 @@ static rls_status write_layer(const writer *w, int i)
         const rls_slab slab = {first, count, matrix->part.dtype, w->rows};
         if ((status = rls_cyclic_to_slab(&matrix->part, RLS_LINES_ARE_COLUMNS, &slab)) != RLS_OK)
             break;
-        err = rls_nc_put_rows(w->ncid, w->vars[2 * i], slab.dtype, first, count, matrix->rows, w->rows);
+        err = rls_nc_put_rows(w->ncid, w->vars[i], slab.dtype, first, count, matrix->rows, w->rows);
         status = rls_agree(w->ctx, rls_nc_check(w->ctx, err, "write", w->path, NULL));
     }
     return status;
@@ -90,7 +90,13 @@ static rls_status write_layer(const writer *w, int i)
 rls_status rls_moments_write(rls_context *ctx, const char *path, const char *module, int layer_count,
                              const int *layers, rls_matrix *const *matrices, const int64_t *counts)
 {
-    writer w = {ctx, path, module, layer_count, layers, matrices, counts, -1, NULL, NULL};
+    writer w = {.ctx = ctx,
+                .path = path,
+                .module = module,
+                .layer_count = layer_count,
+                .layers = layers,
+                .matrices = matrices,
+                .counts = counts};
     rls_status status = rls_agree(ctx, prepare(&w));
     if (status == RLS_OK && (status = rls_nc_create(ctx, path, &w.ncid)) == RLS_OK) {
         status = rls_agree(ctx, rls_nc_check(ctx, define(&w), "define", path, NULL));

@@ -391,7 +391,8 @@ static rls_status allocate(const place *at, const json_t *root, rls_tensor_table
         status = rls_alloc(at->ctx, table->count, sizeof(rls_tensor *), &by_name);
     table->by_name = by_name;
     if (status == RLS_OK)
-        status = rls_alloc(at->ctx, dims, sizeof(int64_t), &shapes);
+        status =
+            rls_alloc(at->ctx, dims + 1, sizeof(int64_t), &shapes); /* never NULL: scalars point there too */
     table->shapes = shapes;
     if (status == RLS_OK)
         status = rls_alloc(at->ctx, chars, 1, &names);
@@ -426,7 +427,7 @@ static rls_status fill(const place *at, const json_t *root, rls_tensor_table *ta
         qsort(table->tensor, (size_t)table->count, sizeof table->tensor[0], compare_offsets);
         for (int64_t i = 0; i < table->count; i++)
             table->by_name[i] = &table->tensor[i];
-        qsort(table->by_name, (size_t)table->count, sizeof table->by_name[0], compare_names);
+        qsort(table->by_name, (size_t)table->count, sizeof(rls_tensor *), compare_names);
     }
     return check_cover(at, table);
 }
@@ -480,6 +481,6 @@ const rls_tensor *rls_tensor_table_find(const rls_tensor_table *table, const cha
         return NULL;
     const rls_tensor *const *found =
         (const rls_tensor *const *)bsearch((const void *)&key, (const void *)table->by_name,
-                                           (size_t)table->count, sizeof table->by_name[0], compare_names);
+                                           (size_t)table->count, sizeof(rls_tensor *), compare_names);
     return found != NULL ? *found : NULL;
 }

@@ -29,14 +29,28 @@
 #include "base/context.h"
 #include "rlsedit/dtype.h"
 
-/* The format's element types and their bits. Only the four floating-point types of rls_dtype can be edited.
- */
+/* The format's element types and their bits. Only those that rls_dtype has can be edited. */
 #define RLS_TENSOR_TYPE_LIST(X)                                                                              \
     X(BOOL, 8)                                                                                               \
     X(F4, 4)                                                                                                 \
-    X(F6_E2M3, 6) X(F6_E3M2, 6) X(U8, 8) X(I8, 8) X(F8_E5M2, 8) X(F8_E4M3, 8) X(F8_E8M0, 8) X(I16, 16)       \
-        X(U16, 16) X(F16, 16) X(BF16, 16) X(I32, 32) X(U32, 32) X(F32, 32) X(C64, 64) X(F64, 64) X(I64, 64)  \
-            X(U64, 64)
+    X(F6_E2M3, 6)                                                                                            \
+    X(F6_E3M2, 6)                                                                                            \
+    X(U8, 8)                                                                                                 \
+    X(I8, 8)                                                                                                 \
+    X(F8_E5M2, 8)                                                                                            \
+    X(F8_E4M3, 8)                                                                                            \
+    X(F8_E8M0, 8)                                                                                            \
+    X(I16, 16)                                                                                               \
+    X(U16, 16)                                                                                               \
+    X(F16, 16)                                                                                               \
+    X(BF16, 16)                                                                                              \
+    X(I32, 32)                                                                                               \
+    X(U32, 32)                                                                                               \
+    X(F32, 32)                                                                                               \
+    X(C64, 64)                                                                                               \
+    X(F64, 64)                                                                                               \
+    X(I64, 64)                                                                                               \
+    X(U64, 64)
 
 typedef enum {
 #define RLS_TENSOR_TYPE_ENUM(name, bits) RLS_TENSOR_##name,

@@ -36,8 +36,7 @@ static rls_status open_all(rls_shared_file *file, int mode, const char *what)
     status = rls_agree(ctx, opened ? RLS_OK : fail_mpi(file, what, error));
     if (status == RLS_OK)
         return RLS_OK;
-    /* Closing is collective: where only some ranks could open it, the handles of the others have to be left.
-     */
+    /* Closing is collective: where only some ranks could open it, their handles have to be left. */
     MPI_Allreduce(MPI_IN_PLACE, &opened, 1, MPI_INT, MPI_MIN, ctx->comm);
     if (opened)
         (void)MPI_File_close(&file->handle);

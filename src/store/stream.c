@@ -28,7 +28,7 @@ static rls_status names_add(rls_context *ctx, names *list, const char *dir, cons
         const rls_status status = rls_alloc(ctx, capacity, 1, &grown);
         if (status != RLS_OK)
             return status;
-        if (list->bytes > 0)
+        if (list->text != NULL)
             memcpy(grown, list->text, (size_t)list->bytes);
         free(list->text);
         list->text = grown;
@@ -60,11 +60,11 @@ static rls_status names_sort(rls_context *ctx, names *list)
         status = rls_alloc(ctx, list->bytes, 1, &text);
     char **sorted = array;
     char *from = list->text, *to = text;
-    for (int64_t i = 0; status == RLS_OK && i < list->count; i++) {
-        sorted[i] = from;
-        from += strlen(from) + 1;
-    }
-    if (status == RLS_OK) {
+    if (status == RLS_OK && from != NULL && to != NULL) {
+        for (int64_t i = 0; i < list->count; i++) {
+            sorted[i] = from;
+            from += strlen(from) + 1;
+        }
         qsort(sorted, (size_t)list->count, sizeof *sorted, by_name);
         for (int64_t i = 0; i < list->count; i++) {
             const size_t bytes = strlen(sorted[i]) + 1;
@@ -134,7 +134,7 @@ static rls_status share_names(rls_stream *stream, const char *path)
         status = rls_agree(ctx, status);
     }
     if (status == RLS_OK) {
-        if (ctx->rank == 0)
+        if (list.text != NULL) /* rank 0 */
             memcpy(stream->names, list.text, (size_t)list.bytes);
         MPI_Bcast(stream->names, (int)list.bytes, MPI_CHAR, 0, ctx->comm);
         char *name = stream->names;
@@ -210,10 +210,10 @@ rls_status rls_stream_open(rls_context *ctx, const char *path, rls_stream_use us
     *out = NULL;
     rls_status status = rls_agree(ctx, rls_alloc_zero(ctx, 1, sizeof(rls_stream), &object));
     rls_stream *stream = object;
+    if (stream != NULL)
+        *stream = (rls_stream){.ctx = ctx, .open = -1};
     if (stream == NULL || status != RLS_OK)
         goto fail;
-    stream->ctx = ctx;
-    stream->open = -1;
     if ((status = rls_agree(ctx, rls_strdup(ctx, path, &stream->path))) != RLS_OK)
         goto fail;
     if ((status = share_names(stream, path)) != RLS_OK || (status = share_header(stream, use)) != RLS_OK ||

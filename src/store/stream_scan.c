@@ -34,7 +34,7 @@ static void look(scan *sc, const rls_stream_share *share, int order)
     if (at < 0)
         return;
     const int64_t edit = share->first + at / share->length;
-    if (edit < sc->first.edit || (edit == sc->first.edit && order < sc->first.order))
+    if (edit < sc->first.edit) /* of one edit the first look counts: they come in the order to be reported */
         sc->first = (finding){edit, order, at % share->length, rls_element_value(v->dtype, v->data, at)};
 }
 

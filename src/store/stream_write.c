@@ -19,7 +19,7 @@ typedef struct {
     int64_t first, count;      /* this rank's edits */
     int64_t per_round, rounds; /* edits a rank in one wait_all */
     int ncid, case_var;
-    int *vars; /* per layer: of keys, of values */
+    int *key_vars, *value_vars; /* per layer */
 } writer;
 
 static int64_t vector_bytes(int64_t length, rls_dtype dtype)
@@ -94,10 +94,10 @@ static int define(writer *w)
     for (int i = 0; i < info->layer_count && err == NC_NOERR; i++) {
         const rls_stream_layer *layer = &info->layers[i];
         err = define_vectors(w->ncid, edit, "n_%d", "key_%d", layer->layer, layer->n, layer->key_dtype,
-                             &w->vars[2 * i]);
+                             &w->key_vars[i]);
         if (err == NC_NOERR && layer->m > 0)
             err = define_vectors(w->ncid, edit, "m_%d", "value_%d", layer->layer, layer->m,
-                                 layer->value_dtype, &w->vars[2 * i + 1]);
+                                 layer->value_dtype, &w->value_vars[i]);
     }
     if (err == NC_NOERR)
         err = rls_nc_put_format(w->ncid, "rlsedit-stream", info->module);
@@ -139,11 +139,11 @@ static rls_status post_round(const writer *w, int64_t at, int64_t count, long lo
         const rls_stream_layer *layer = &info->layers[i];
         char name[32];
         (void)snprintf(name, sizeof name, "key_%d", layer->layer);
-        status = rls_nc_check(w->ctx, post(w, w->vars[2 * i], &w->keys[i], layer->n, at, count), "write",
+        status = rls_nc_check(w->ctx, post(w, w->key_vars[i], &w->keys[i], layer->n, at, count), "write",
                               w->path, name);
         (void)snprintf(name, sizeof name, "value_%d", layer->layer);
         if (status == RLS_OK && layer->m > 0)
-            status = rls_nc_check(w->ctx, post(w, w->vars[2 * i + 1], &w->values[i], layer->m, at, count),
+            status = rls_nc_check(w->ctx, post(w, w->value_vars[i], &w->values[i], layer->m, at, count),
                                   "write", w->path, name);
     }
     return status;
@@ -176,7 +176,8 @@ rls_status rls_stream_write(rls_context *ctx, const char *path, const rls_stream
         status = rls_alloc(ctx, 2 * (int64_t)info->layer_count, sizeof(int), &vars);
     if (status == RLS_OK)
         status = rls_alloc(ctx, w.count < w.per_round ? w.count : w.per_round, sizeof(long long), &ids);
-    w.vars = vars;
+    w.key_vars = vars;
+    w.value_vars = w.key_vars != NULL ? w.key_vars + info->layer_count : NULL;
     if ((status = rls_agree(ctx, status)) == RLS_OK && (status = place(&w)) == RLS_OK &&
         (status = rls_nc_create(ctx, path, &w.ncid)) == RLS_OK) {
         status = rls_agree(ctx, rls_nc_check(ctx, define(&w), "define", path, NULL));

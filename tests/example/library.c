@@ -18,15 +18,15 @@ static const double lambda = 0.5;
 /* Numbers to work with: any will do. */
 static double weight_at(int64_t i, int64_t j)
 {
-    return sin(1.0 + (double)(i * M + j));
+    return sin(1.0 + (double)i * M + (double)j);
 }
 static double key_at(int edit, int64_t i)
 {
-    return cos((double)((edit + 1) * (i + 2)));
+    return cos((edit + 1.0) * (double)(i + 2));
 }
 static double value_at(int edit, int64_t j)
 {
-    return sin((double)(edit * 7 + j));
+    return sin(edit * 7.0 + (double)j);
 }
 
 static void check(const rls_context *ctx, rls_status status, const char *what)

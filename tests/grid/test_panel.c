@@ -195,7 +195,7 @@ static void test_panels(void **state)
     each_grid(ctx, check_layouts, NULL);
 }
 
-/* A sum longer than one message's share keeps its place; alone there is nothing to send. */
+/* Every element is summed in its place; alone there is nothing to send. */
 static void test_sum(void **state)
 {
     ctx = *state;

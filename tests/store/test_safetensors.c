@@ -1,5 +1,4 @@
-/* The header parser: each rule of the format by its attack file, tables of good files, and what lookups cost.
- */
+/* The header parser: each rule of the format by its attack file, good files' tables, costs of lookups. */
 /* ctest: NP 1 2 */
 #include <dirent.h>
 #include <inttypes.h>
@@ -216,7 +215,8 @@ static void test_many(void **state)
                                i == COUNT - 1 ? '{' : ',', i / 256, i % 256, 8 * i, 8 * i + 8);
     header[at++] = '}';
     const double start = MPI_Wtime();
-    assert_all_ok(ctx, rls_agree(ctx, rls_safetensors_parse(ctx, "many", header, at, 8 * COUNT, &table)));
+    assert_all_ok(ctx,
+                  rls_agree(ctx, rls_safetensors_parse(ctx, "many", header, at, INT64_C(8) * COUNT, &table)));
     const double parsed = MPI_Wtime();
     bool found = rls_tensor_table_count(table) == COUNT;
     for (int i = 0; i < COUNT; i++) {

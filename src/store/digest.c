@@ -1,0 +1,178 @@
+#include "store/digest.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+static int64_t slabs_of(int64_t bytes)
+{
+    return (bytes + RLS_DIGEST_SLAB - 1) / RLS_DIGEST_SLAB;
+}
+
+static int64_t size_of(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (int64_t)info.st_size : -1;
+}
+
+/* Reads one slab; false when the file does not give all of it. */
+static bool read_slab(int fd, int64_t offset, size_t bytes, char *buffer)
+{
+    size_t have = 0;
+    while (have < bytes) {
+        const ssize_t got = pread(fd, buffer + have, bytes - have, (off_t)(offset + (int64_t)have));
+        if (got <= 0)
+            return false;
+        have += (size_t)got;
+    }
+    return true;
+}
+
+/* Hashes this rank's slabs [begin, end) of the sequence of all files' slabs. A file that fails gets bytes =
+ * -1 here. */
+static void hash_share(const char *const *paths, int64_t count, int64_t begin, int64_t end, char *buffer,
+                       rls_digest *digests)
+{
+    int64_t at = 0;
+    for (int64_t f = 0; f < count && at < end; at += digests[f].slabs, f++) {
+        rls_digest *d = &digests[f];
+        const int64_t first = begin > at ? begin - at : 0, last = end - at < d->slabs ? end - at : d->slabs;
+        if (first >= last)
+            continue;
+        const int fd = open(paths[f], O_RDONLY | O_CLOEXEC);
+        bool good = fd >= 0;
+        for (int64_t s = first; s < last && good; s++) {
+            const int64_t offset = s * RLS_DIGEST_SLAB, left = d->bytes - offset;
+            const size_t bytes = (size_t)(left < RLS_DIGEST_SLAB ? left : RLS_DIGEST_SLAB);
+            good = read_slab(fd, offset, bytes, buffer);
+            if (good)
+                d->slab[s] = rls_hash_bytes(buffer, bytes);
+        }
+        if (fd >= 0)
+            close(fd);
+        if (!good)
+            d->bytes = -1;
+    }
+}
+
+/* Rank 0's sizes of the files, on every rank, and room for all hashes. */
+static rls_status size_up(rls_context *ctx, const char *const *paths, int64_t count, int64_t *sizes,
+                          rls_digest *digests, int64_t *total)
+{
+    void *slabs = NULL;
+    for (int64_t f = 0; f < count && ctx->rank == 0; f++)
+        sizes[f] = size_of(paths[f]);
+    MPI_Bcast(sizes, (int)count, MPI_INT64_T, 0, ctx->comm);
+    *total = 0;
+    for (int64_t f = 0; f < count; f++)
+        *total += sizes[f] > 0 ? slabs_of(sizes[f]) : 0;
+    rls_status status = rls_alloc_zero(ctx, *total + 1, sizeof(rls_hash), &slabs);
+    rls_hash *slab = slabs;
+    for (int64_t f = 0; f < count; f++) {
+        digests[f] =
+            (rls_digest){.bytes = sizes[f], .slabs = sizes[f] > 0 ? slabs_of(sizes[f]) : 0, .slab = slab};
+        if (slab != NULL)
+            slab += digests[f].slabs;
+    }
+    if (status == RLS_OK && *total > INT_MAX / 2)
+        status = rls_fail(ctx, RLS_ERR_INTERNAL, "%" PRId64 " slabs to digest at once", *total);
+    return rls_agree(ctx, status);
+}
+
+rls_status rls_digest_files(rls_context *ctx, const char *const *paths, int64_t count, rls_digest **out)
+{
+    void *digests = NULL, *buffer = NULL, *sizes = NULL;
+    int64_t total = 0;
+    *out = NULL;
+    rls_status status = rls_alloc_zero(ctx, count + 1, sizeof(rls_digest), &digests);
+    if (status == RLS_OK)
+        status = rls_alloc_zero(ctx, count, sizeof(int64_t), &sizes);
+    if (status == RLS_OK)
+        status = rls_alloc(ctx, RLS_DIGEST_SLAB, 1, &buffer);
+    if (status == RLS_OK && count > INT_MAX)
+        status = rls_fail(ctx, RLS_ERR_INTERNAL, "%" PRId64 " files to digest at once", count);
+    status = rls_agree(ctx, status);
+    rls_digest *d = digests;
+    int64_t *bytes = sizes;
+    if (status == RLS_OK)
+        status = size_up(ctx, paths, count, bytes, d, &total);
+    if (status == RLS_OK) {
+        hash_share(paths, count, total * ctx->rank / ctx->size, total * (ctx->rank + 1) / ctx->size, buffer,
+                   d);
+        /* Every slab was hashed by one rank and is zero elsewhere; a file that failed anywhere has bytes -1.
+         */
+        for (int64_t f = 0; f < count; f++)
+            bytes[f] = d[f].bytes;
+        MPI_Allreduce(MPI_IN_PLACE, bytes, (int)count, MPI_INT64_T, MPI_MIN, ctx->comm);
+        MPI_Allreduce(MPI_IN_PLACE, d->slab, (int)(2 * total), MPI_UINT64_T, MPI_BOR, ctx->comm);
+        for (int64_t f = 0; f < count; f++)
+            d[f].bytes = bytes[f];
+        *out = d;
+    } else {
+        rls_digests_free(&d);
+    }
+    free(buffer);
+    free(sizes);
+    return status;
+}
+
+void rls_digests_free(rls_digest **digests)
+{
+    if (*digests != NULL)
+        free((*digests)->slab);
+    free(*digests);
+    *digests = NULL;
+}
+
+rls_hash rls_digest_hash(const rls_digest *digests, int64_t count)
+{
+    rls_hash hash = {0, 0};
+    for (int64_t f = 0; f < count; f++) {
+        const rls_hash parts[3] = {hash,
+                                   {(uint64_t)digests[f].bytes, (uint64_t)digests[f].slabs},
+                                   rls_hash_combine(digests[f].slab, (size_t)digests[f].slabs)};
+        hash = rls_hash_combine(parts, 3);
+    }
+    return hash;
+}
+
+json_t *rls_digest_json(const rls_digest *digest, const char *name)
+{
+    json_t *slabs = json_array();
+    char text[RLS_HASH_TEXT];
+    for (int64_t s = 0; s < digest->slabs; s++)
+        json_array_append_new(slabs, json_string(rls_hash_text(digest->slab[s], text)));
+    return json_pack("{s:s, s:I, s:i, s:o}", "file", name, "bytes", (json_int_t)digest->bytes, "slab",
+                     (int)RLS_DIGEST_SLAB, "xxh128", slabs);
+}
+
+bool rls_digest_matches(const rls_digest *digest, const json_t *expected, char why[128])
+{
+    const json_t *slabs = json_object_get(expected, "xxh128");
+    const json_int_t bytes = json_integer_value(json_object_get(expected, "bytes"));
+    why[0] = '\0';
+    if (digest->bytes < 0)
+        (void)snprintf(why, 128, "is missing or cannot be read");
+    else if (digest->bytes != bytes)
+        (void)snprintf(why, 128, "has %" PRId64 " bytes, not %" PRId64, digest->bytes, (int64_t)bytes);
+    else if (json_integer_value(json_object_get(expected, "slab")) != RLS_DIGEST_SLAB ||
+             (int64_t)json_array_size(slabs) != digest->slabs)
+        (void)snprintf(why, 128, "has checksums of another kind");
+    for (int64_t s = 0; s < digest->slabs && why[0] == '\0'; s++) {
+        rls_hash hash;
+        if (!rls_hash_parse(json_string_value(json_array_get(slabs, (size_t)s)), &hash) ||
+            !rls_hash_equal(hash, digest->slab[s]))
+            (void)snprintf(why, 128, "is damaged: the checksum of bytes %" PRId64 " to %" PRId64 " differs",
+                           s * RLS_DIGEST_SLAB,
+                           (s + 1) * RLS_DIGEST_SLAB < digest->bytes ? (s + 1) * RLS_DIGEST_SLAB - 1
+                                                                     : digest->bytes - 1);
+    }
+    return why[0] == '\0';
+}

@@ -1,0 +1,38 @@
+/*
+ * Digests of files: the XXH3-128 of every slab of RLS_DIGEST_SLAB bytes, taken in parallel over all slabs of
+ * all files. In JSON: {"file": name, "bytes": n, "slab": 8388608, "xxh128": ["...", ...]}.
+ */
+#ifndef STORE_DIGEST_H
+#define STORE_DIGEST_H
+
+#include <jansson.h>
+
+#include "base/context.h"
+#include "base/hash.h"
+
+enum { RLS_DIGEST_SLAB = 8 << 20 };
+
+typedef struct {
+    int64_t bytes; /* -1: the file cannot be read */
+    int64_t slabs;
+    rls_hash *slab; /* inside one array of all files' slabs */
+} rls_digest;
+
+/* The digests of files, equal on all ranks.
+ * Collective. paths: count of them, equal on all ranks. A file that is missing or cannot be read to its end
+ * has bytes = -1. Free with rls_digests_free. Returns RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_digest_files(rls_context *ctx, const char *const *paths, int64_t count,
+                                          rls_digest **out);
+void rls_digests_free(rls_digest **digests);
+
+/* One number for a file, or for several in order. Not collective. */
+rls_hash rls_digest_hash(const rls_digest *digests, int64_t count);
+
+/* The JSON form under the given name. NULL without memory. Not collective. */
+json_t *rls_digest_json(const rls_digest *digest, const char *name);
+
+/* Whether a digest is what the JSON form says; the reason it is not goes to why[128] ("" when it is). Not
+ * collective. */
+bool rls_digest_matches(const rls_digest *digest, const json_t *expected, char why[128]);
+
+#endif

@@ -1,0 +1,108 @@
+#include "store/manifest.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "store/file_util.h"
+
+enum { MANIFEST_BYTES_MAX = 1 << 30 };
+static const size_t DUMP_FLAGS = JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17);
+
+/* The checksum of an object without its member "checksum". */
+static bool object_hash(const json_t *object, char text[RLS_HASH_TEXT])
+{
+    json_t *bare = json_copy((json_t *)object);
+    (void)json_object_del(bare, "checksum");
+    char *dump = json_dumps(bare, DUMP_FLAGS);
+    if (dump != NULL)
+        (void)rls_hash_text(rls_hash_bytes(dump, strlen(dump)), text);
+    json_decref(bare);
+    free(dump);
+    return dump != NULL;
+}
+
+bool rls_manifest_seal(json_t *object)
+{
+    char text[RLS_HASH_TEXT];
+    return object_hash(object, text) && json_object_set_new(object, "checksum", json_string(text)) == 0;
+}
+
+bool rls_manifest_sealed(const json_t *object)
+{
+    char text[RLS_HASH_TEXT];
+    const char *have = json_string_value(json_object_get(object, "checksum"));
+    return have != NULL && object_hash(object, text) && strcmp(have, text) == 0;
+}
+
+/* The directory part of a path, "." without one. */
+static void directory_of(const char *path, char out[PATH_MAX])
+{
+    (void)snprintf(out, PATH_MAX, "%s", path);
+    char *slash = strrchr(out, '/');
+    if (slash == NULL)
+        (void)snprintf(out, PATH_MAX, ".");
+    else
+        slash[slash == out ? 1 : 0] = '\0';
+}
+
+rls_status rls_file_replace(rls_context *ctx, const char *path, const void *data, int64_t bytes)
+{
+    char directory[PATH_MAX];
+    char *partial = NULL;
+    directory_of(path, directory);
+    rls_status status = rls_asprintf(ctx, &partial, "%s.partial", path);
+    if (status == RLS_OK)
+        status = rls_dir_remove(ctx, partial); /* left by a run that died */
+    if (status == RLS_OK)
+        status = rls_file_write_new(ctx, partial, data, bytes);
+    if (status == RLS_OK && rename(partial, path) != 0)
+        status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+    if (status == RLS_OK)
+        status = rls_dir_sync(ctx, directory, false);
+    free(partial);
+    return status;
+}
+
+rls_status rls_manifest_write(rls_context *ctx, const char *path, json_t *object)
+{
+    char *text = object != NULL && rls_manifest_seal(object)
+                     ? json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(17))
+                     : NULL;
+    json_decref(object);
+    if (text == NULL)
+        return rls_fail(ctx, RLS_ERR_MEMORY, "%s: no memory for its text", path);
+    const rls_status status = rls_file_replace(ctx, path, text, (int64_t)strlen(text));
+    free(text);
+    return status;
+}
+
+rls_status rls_manifest_read(rls_context *ctx, const char *path, const char *format, json_t **out)
+{
+    char *text = NULL;
+    int64_t bytes = 0;
+    json_error_t error;
+    *out = NULL;
+    rls_status status = rls_file_read_whole(ctx, path, MANIFEST_BYTES_MAX, &text, &bytes);
+    if (status != RLS_OK)
+        return status;
+    json_t *object = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &error);
+    free(text);
+    const char *found = json_string_value(json_object_get(object, "format"));
+    if (object == NULL)
+        status = rls_fail(ctx, RLS_ERR_DATA, "%s:%d: damaged: %s", path, error.line, error.text);
+    else if (!rls_manifest_sealed(object))
+        status = rls_fail(ctx, RLS_ERR_DATA, "%s: damaged: its checksum does not hold", path);
+    else if (found == NULL || strcmp(found, format) != 0)
+        status = rls_fail(ctx, RLS_ERR_DATA, "%s: is no %s but %s", path, format,
+                          found != NULL ? found : "something else");
+    if (status == RLS_OK)
+        *out = object;
+    else
+        json_decref(object);
+    return status;
+}

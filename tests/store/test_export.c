@@ -1,0 +1,680 @@
+/* Export: the edited directory is complete, exact where edited, byte for byte the original elsewhere;
+ * failures leave nothing. */
+#include <dirent.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "store/export.h"
+#include "store/file_util.h"
+#include "store/model_files.h"
+
+/* A model in dir/model, opened, and room beside it for what is exported. */
+typedef struct {
+    rls_context *ctx;
+    rls_grid *grid;
+    rls_model_dir *model;
+    char dir[RLS_TEST_PATH_MAX], from[RLS_TEST_PATH_MAX], to[RLS_TEST_PATH_MAX];
+} fixture;
+
+static void begin(fixture *f)
+{
+    assert_all_ok(NULL, rls_context_create(MPI_COMM_WORLD, &f->ctx));
+    assert_all_ok(f->ctx, rls_grid_create(f->ctx, 0, 0, &f->grid));
+    rls_test_tmpdir(f->dir);
+    (void)in_dir(f->to, f->dir, "edited");
+    make_dir(in_dir(f->from, f->dir, "model"));
+    write_model(f->from);
+    assert_all_ok(f->ctx, rls_model_dir_open(f->ctx, f->from, &f->model));
+}
+
+static void end(fixture *f)
+{
+    rls_model_dir_close(&f->model);
+    rls_grid_destroy(&f->grid);
+    rls_test_rmtree(f->dir);
+    rls_context_destroy(&f->ctx);
+}
+
+/* Is anything at path, a dangling link too? */
+static bool is_there(const char *path)
+{
+    struct stat info;
+    MPI_Barrier(MPI_COMM_WORLD);
+    return lstat(path, &info) == 0;
+}
+
+/* Neither the export nor its beginnings. */
+static void check_nothing_left(const fixture *f)
+{
+    char path[RLS_TEST_PATH_MAX];
+    assert_all(!is_there(f->to));
+    assert_all(!is_there(in_dir(path, f->dir, ".edited.partial")));
+}
+
+/* Entries of a directory. */
+static int entries(const char *path)
+{
+    int count = -2; /* "." and ".." */
+    DIR *dir = opendir(path);
+    if (dir == NULL)
+        return -1;
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static bool same_inode(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static bool same_bytes(const char *a, const char *b)
+{
+    size_t x_size = 0, y_size = 0;
+    char *x = rls_test_read(a, &x_size), *y = rls_test_read(b, &y_size);
+    const bool same = x_size == y_size && memcmp(x, y, x_size) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
+/* The same file in both directories: another name of one file, or a file of its own with the same or other
+ * bytes. */
+static void check_linked(const fixture *f, const char *name)
+{
+    char a[RLS_TEST_PATH_MAX], b[RLS_TEST_PATH_MAX];
+    assert_all(same_inode(in_dir(a, f->from, name), in_dir(b, f->to, name)));
+}
+
+static void check_own(const fixture *f, const char *name)
+{
+    char a[RLS_TEST_PATH_MAX], b[RLS_TEST_PATH_MAX];
+    assert_all(is_there(in_dir(b, f->to, name)) && !same_inode(in_dir(a, f->from, name), b));
+}
+
+/* The edit of an element: large against the rounding of every type. */
+static double edited_value(const weight *w, int64_t i, int64_t j, rls_dtype state)
+{
+    return rounded(weight_value(w, i, j, state) + 3.0 * rls_random_normal_at(99, i, j), state);
+}
+
+/* Loads a weight, adds the edit. */
+static rls_matrix *make_edit(rls_grid *grid, const rls_model_dir *model, const weight *w, rls_dtype state,
+                             int64_t block)
+{
+    rls_matrix *x = NULL;
+    int64_t rows = 0, cols = 0;
+    rls_context *ctx = rls_model_dir_context(model);
+    assert_all_ok(ctx, rls_matrix_create(grid, state, w->n, w->m, block, &x));
+    assert_all_ok(ctx, rls_tensor_load(model, w->name, w->lines, x));
+    (void)rls_matrix_local(x, &rows, &cols, NULL);
+    for (int64_t jl = 0; jl < cols; jl++)
+        for (int64_t il = 0; il < rows; il++)
+            set_local(x, il, jl,
+                      edited_value(w, rls_matrix_global_row(x, il), rls_matrix_global_col(x, jl), state));
+    return x;
+}
+
+/* A tensor of the export holds the edited numbers, rounded once from the state to its type. */
+static void check_edited(const rls_model_dir *edited, const weight *w, rls_dtype state, rls_dtype stored)
+{
+    const rls_model_tensor *t = rls_model_dir_find(edited, w->name);
+    rls_dtype dtype = RLS_F64;
+    int64_t wrong = 0;
+    const bool columns = w->lines == RLS_LINES_ARE_COLUMNS;
+    assert_all(t != NULL && rls_tensor_type_dtype(t->info->type, &dtype) && dtype == stored);
+    char *bytes = rls_test_read(rls_model_dir_shard(edited, t->shard)->path, NULL);
+    for (int64_t j = 0; j < w->m; j++)
+        for (int64_t i = 0; i < w->n; i++) {
+            const int64_t at = columns ? j * w->n + i : i * w->m + j;
+            const double found = get_number(stored, bytes + t->offset + at * (int64_t)rls_dtype_size(stored));
+            wrong += found != rounded(edited_value(w, i, j, state), stored);
+        }
+    free(bytes);
+    assert_all_int_equal(wrong, 0);
+}
+
+/* Every tensor that is not in the list has its type, shape and bytes. */
+static void check_untouched(const rls_model_dir *model, const rls_model_dir *edited,
+                            const rls_export_tensor *edits, int count)
+{
+    assert_all_int_equal(rls_model_dir_tensors(model), rls_model_dir_tensors(edited));
+    for (int64_t i = 0; i < rls_model_dir_tensors(model); i++) {
+        const rls_model_tensor *a = rls_model_dir_tensor(model, i),
+                               *b = rls_model_dir_find(edited, a->info->name);
+        bool skip_it = false;
+        for (int e = 0; e < count; e++)
+            skip_it = skip_it || strcmp(edits[e].tensor, a->info->name) == 0;
+        assert_all(b != NULL);
+        if (b == NULL)
+            return;
+        assert_all(a->info->dims == b->info->dims && a->shard == b->shard);
+        for (int d = 0; d < a->info->dims; d++)
+            assert_all_int_equal(a->info->shape[d], b->info->shape[d]);
+        if (skip_it)
+            continue;
+        assert_all(a->info->type == b->info->type);
+        char *x = rls_test_read(rls_model_dir_shard(model, a->shard)->path, NULL);
+        char *y = rls_test_read(rls_model_dir_shard(edited, b->shard)->path, NULL);
+        assert_all(memcmp(x + a->offset, y + b->offset, (size_t)(a->info->end - a->info->begin)) == 0);
+        free(x);
+        free(y);
+    }
+}
+
+static rls_export_tensor as_export(const weight *w, const rls_matrix *x)
+{
+    return (rls_export_tensor){w->name, w->lines, x};
+}
+
+/* Edits of two shards of three in the model's types: every byte outside them is where and what it was. */
+static void round_trip(rls_dtype state, int64_t block)
+{
+    enum { EDITS = 4 };
+    static const int chosen[EDITS] = {1, 2, 3, 4};
+    fixture f;
+    char path[RLS_TEST_PATH_MAX], other[RLS_TEST_PATH_MAX];
+    rls_matrix *x[EDITS];
+    rls_export_tensor edits[EDITS];
+    rls_model_dir *edited = NULL;
+    begin(&f);
+    size_t before_size = 0;
+    char *before = rls_test_read(in_dir(path, f.from, FILE_B), &before_size);
+    for (int i = 0; i < EDITS; i++) {
+        x[i] = make_edit(f.grid, f.model, &weights[chosen[i]], state, block);
+        edits[EDITS - 1 - i] = as_export(&weights[chosen[i]], x[i]); /* in no order of the file */
+    }
+    assert_all_ok(f.ctx, rls_model_export_check(f.ctx, f.to));
+    assert_all_ok(f.ctx, rls_model_export(f.model, f.to, edits, EDITS, RLS_EXPORT_MODEL));
+    assert_all_int_equal(entries(f.to), entries(f.from));
+    check_linked(&f, FILE_C);
+    check_linked(&f, "config.json");
+    check_linked(&f, RLS_MODEL_INDEX);
+    check_own(&f, FILE_A);
+    check_own(&f, FILE_B);
+    assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, f.to, &edited));
+    for (int i = 0; i < EDITS; i++)
+        check_edited(edited, &weights[chosen[i]], state, weights[chosen[i]].dtype);
+    check_untouched(f.model, edited, edits, EDITS);
+    for (int64_t s = 0; s < rls_model_dir_shards(f.model); s++) { /* headers too */
+        const rls_shard *a = rls_model_dir_shard(f.model, s), *b = rls_model_dir_shard(edited, s);
+        char *one = rls_test_read(a->path, NULL), *two = rls_test_read(b->path, NULL);
+        assert_all(a->bytes == b->bytes && a->data_begin == b->data_begin);
+        assert_all(memcmp(one, two, (size_t)a->data_begin) == 0);
+        free(one);
+        free(two);
+    }
+    size_t after_size = 0;
+    char *after = rls_test_read(in_dir(path, f.from, FILE_B), &after_size);
+    assert_all(after_size == before_size && memcmp(after, before, after_size) == 0);
+    assert_all(!is_there(in_dir(other, f.dir, ".edited.partial")));
+    free(before);
+    free(after);
+    rls_model_dir_close(&edited);
+    for (int i = 0; i < EDITS; i++)
+        rls_matrix_destroy(&x[i]);
+    end(&f);
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    round_trip(RLS_F64, 4);
+    round_trip(RLS_F64, 64);
+    round_trip(RLS_F32, 3);
+}
+
+/* Without edits, and with edits that change nothing, the export is the original. */
+static void test_atlas(void **state)
+{
+    enum { LAYERS = 2 };
+    fixture f;
+    char path[RLS_TEST_PATH_MAX], other[RLS_TEST_PATH_MAX];
+    rls_model_dir *atlas = NULL;
+    rls_matrix *x[LAYERS];
+    rls_export_tensor edits[LAYERS];
+    static const char *const tensor[LAYERS] = {"model.layers.0.mlp.down_proj.weight",
+                                               "model.layers.1.mlp.down_proj.weight"};
+    (void)state;
+    begin(&f);
+    rls_test_data(path, "atlas");
+    assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, path, &atlas));
+    for (int i = 0; i < LAYERS; i++) {
+        const rls_model_tensor *t = rls_model_dir_find(atlas, tensor[i]);
+        assert_all(t != NULL);
+        assert_all_ok(f.ctx,
+                      rls_matrix_create(f.grid, RLS_F32, t->info->shape[1], t->info->shape[0], 32, &x[i]));
+        assert_all_ok(f.ctx, rls_tensor_load(atlas, tensor[i], RLS_LINES_ARE_COLUMNS, x[i]));
+        edits[i] = (rls_export_tensor){tensor[i], RLS_LINES_ARE_COLUMNS, x[i]};
+    }
+    (void)in_dir(other, f.dir, "plain/"); /* the slash at its end means nothing */
+    assert_all_ok(f.ctx, rls_model_export(atlas, other, NULL, 0, RLS_EXPORT_MODEL));
+    assert_all_ok(f.ctx, rls_model_export(atlas, f.to, edits, LAYERS, RLS_EXPORT_MODEL));
+    static const char *const file[] = {"model-00001-of-00002.safetensors",
+                                       "model-00002-of-00002.safetensors",
+                                       RLS_MODEL_INDEX,
+                                       "config.json",
+                                       "tokenizer.json",
+                                       "tokenizer_config.json",
+                                       "generation_config.json"};
+    for (size_t i = 0; i < sizeof file / sizeof file[0]; i++) {
+        char a[RLS_TEST_PATH_MAX], b[RLS_TEST_PATH_MAX];
+        assert_all(same_bytes(in_dir(a, path, file[i]), in_dir(b, f.to, file[i])));
+        assert_all(same_bytes(a, in_dir(b, other, file[i])));
+    }
+    assert_all_int_equal(entries(f.to), sizeof file / sizeof file[0]);
+    for (int i = 0; i < LAYERS; i++)
+        rls_matrix_destroy(&x[i]);
+    rls_model_dir_close(&atlas);
+    end(&f);
+}
+
+/* Edited tensors become float32, the shard's other tensors keep their bytes at new offsets, the index its
+ * sum. */
+static void test_float32(void **state)
+{
+    enum { EDITS = 4 };
+    static const int chosen[EDITS] = {0, 2, 3, 4};
+    fixture f;
+    char path[RLS_TEST_PATH_MAX], total[64];
+    rls_matrix *x[EDITS];
+    rls_export_tensor edits[EDITS];
+    rls_model_dir *edited = NULL;
+    int64_t growth = 0;
+    (void)state;
+    begin(&f);
+    for (int i = 0; i < EDITS; i++) {
+        const weight *w = &weights[chosen[i]];
+        x[i] = make_edit(f.grid, f.model, w, RLS_F64, 4);
+        edits[i] = as_export(w, x[i]);
+        growth += w->n * w->m * (4 - (int64_t)rls_dtype_size(w->dtype));
+    }
+    assert_all_ok(f.ctx, rls_model_export(f.model, f.to, edits, EDITS, RLS_EXPORT_FLOAT32));
+    assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, f.to, &edited)); /* validates all offsets */
+    for (int i = 0; i < EDITS; i++)
+        check_edited(edited, &weights[chosen[i]], RLS_F64, RLS_F32);
+    check_untouched(f.model, edited, edits, EDITS);
+    check_linked(&f, FILE_C);
+    check_own(&f, RLS_MODEL_INDEX);
+    assert_all_int_equal(rls_model_dir_shard(edited, 0)->data_begin % 8, 0);
+    char *header = rls_test_read(in_dir(path, f.to, FILE_A), NULL);
+    assert_all(strncmp(header + 8, "{\"__metadata__\":{\"format\":\"pt\"}", 31) == 0);
+    free(header);
+    char *index = rls_test_read(in_dir(path, f.to, RLS_MODEL_INDEX), NULL);
+    (void)snprintf(total, sizeof total, "\"total_size\": %" PRId64 ",", samples_bytes() + growth);
+    assert_all(strstr(index, total) != NULL && strstr(index, "\"by\": \"tests\"") != NULL);
+    free(index);
+    rls_model_dir_close(&edited);
+
+    /* A tensor that is F32 already changes no type: header and index stay. */
+    char again[RLS_TEST_PATH_MAX];
+    assert_all_ok(f.ctx,
+                  rls_model_export(f.model, in_dir(again, f.dir, "again"), &edits[2], 1, RLS_EXPORT_FLOAT32));
+    (void)snprintf(f.to, sizeof f.to, "%s", again);
+    check_linked(&f, RLS_MODEL_INDEX);
+    check_linked(&f, FILE_A);
+    check_own(&f, FILE_B);
+    for (int i = 0; i < EDITS; i++)
+        rls_matrix_destroy(&x[i]);
+    end(&f);
+}
+
+/* A model as the Hugging Face cache has it: links into a store of blobs, files in directories below, and
+ * things of no use. */
+static void test_side_files(void **state)
+{
+    fixture f;
+    char path[RLS_TEST_PATH_MAX], other[RLS_TEST_PATH_MAX];
+    (void)state;
+    begin(&f);
+    make_dir(in_dir(path, f.dir, "blobs"));
+    write_text(path, "a1b2", "tokens");
+    make_link("../blobs/a1b2", f.from, "tokenizer.json");
+    make_link("../blobs/gone", f.from, "dangling.json");
+    make_link("..", f.from, "loop");
+    make_dir(in_dir(path, f.from, "onnx"));
+    make_dir(in_dir(other, path, "deeper"));
+    write_text(other, "graph.onnx", "graph");
+    make_dir(in_dir(path, f.from, ".git"));
+    write_text(path, "HEAD", "ref");
+    make_dir(in_dir(path, f.from, "bare"));
+    rls_matrix *x = make_edit(f.grid, f.model, &weights[0], RLS_F32, 8);
+    const rls_export_tensor edit = as_export(&weights[0], x);
+    assert_all_ok(f.ctx, rls_model_export(f.model, f.to, &edit, 1, RLS_EXPORT_MODEL));
+    check_linked(&f, "tokenizer.json");
+    check_linked(&f, "onnx/deeper/graph.onnx");
+    check_linked(&f, FILE_B);
+    check_own(&f, FILE_A);
+    assert_all(is_there(in_dir(path, f.to, "bare")) && entries(path) == 0);
+    assert_all_int_equal(entries(f.to), entries(f.from) - 3); /* .git, loop, dangling.json */
+
+    /* Into the model's own directory, twice: the first export is a side file of the second, the second not of
+     * itself. */
+    (void)in_dir(path, f.from, "edited");
+    assert_all_ok(f.ctx, rls_model_export(f.model, path, &edit, 1, RLS_EXPORT_MODEL));
+    assert_all(!is_there(in_dir(other, path, "edited")) && !is_there(in_dir(other, path, ".edited.partial")));
+    make_dir(in_dir(other, f.from, "run"));
+    assert_all_ok(f.ctx, rls_model_export(f.model, in_dir(path, other, "model"), &edit, 1, RLS_EXPORT_MODEL));
+    assert_all(is_there(in_dir(other, path, "edited/" FILE_A)) && !is_there(in_dir(other, path, "run")));
+    rls_matrix_destroy(&x);
+    end(&f);
+}
+
+/* A shard that is a link into the store of blobs is rewritten as a file; the blob stays. */
+static void test_linked_shard(void **state)
+{
+    fixture f;
+    char shard[RLS_TEST_PATH_MAX], blob[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX];
+    struct stat info;
+    (void)state;
+    begin(&f);
+    (void)in_dir(shard, f.from, FILE_A);
+    (void)in_dir(blob, f.dir, "blob");
+    char *before = rls_test_read(shard, NULL);
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rls_context_rank(f.ctx) == 0 && rename(shard, blob) != 0)
+        abort();
+    make_link("../blob", f.from, FILE_A);
+    rls_matrix *x = make_edit(f.grid, f.model, &weights[0], RLS_F32, 8);
+    const rls_export_tensor edit = as_export(&weights[0], x);
+    assert_all_ok(f.ctx, rls_model_export(f.model, f.to, &edit, 1, RLS_EXPORT_MODEL));
+    assert_all(lstat(in_dir(path, f.to, FILE_A), &info) == 0 && S_ISREG(info.st_mode));
+    check_own(&f, FILE_A);
+    char *after = rls_test_read(blob, NULL);
+    assert_all(memcmp(before, after, (size_t)rls_model_dir_shard(f.model, 0)->bytes) == 0);
+    free(before);
+    free(after);
+    rls_matrix_destroy(&x);
+    end(&f);
+}
+
+static void expect_fails(const fixture *f, const char *to, const rls_export_tensor *edits, int64_t count,
+                         rls_status expected, const char *text)
+{
+    assert_all_status(f->ctx, rls_model_export(f->model, to, edits, count, RLS_EXPORT_MODEL), expected);
+    assert_all_message(f->ctx, text);
+    check_nothing_left(f);
+}
+
+static void test_bad_places(void **state)
+{
+    fixture f;
+    char path[RLS_TEST_PATH_MAX], other[RLS_TEST_PATH_MAX];
+    (void)state;
+    begin(&f);
+    make_dir(in_dir(path, f.dir, "there"));
+    expect_fails(&f, path, NULL, 0, RLS_ERR_USAGE, "there: exists already");
+    assert_all_status(f.ctx, rls_model_export_check(f.ctx, path), RLS_ERR_USAGE);
+    assert_all_int_equal(entries(path), 0);
+    write_text(f.dir, "file", "x");
+    expect_fails(&f, in_dir(path, f.dir, "file"), NULL, 0, RLS_ERR_USAGE, "file: exists already");
+    expect_fails(&f, in_dir(other, path, "below"), NULL, 0, RLS_ERR_USAGE, "file: is not a directory");
+    make_link("nowhere", f.dir, "dangling");
+    expect_fails(&f, in_dir(path, f.dir, "dangling"), NULL, 0, RLS_ERR_USAGE, "dangling: exists already");
+    expect_fails(&f, in_dir(path, f.dir, "missing/edited"), NULL, 0, RLS_ERR_USAGE,
+                 "missing: is not a directory to put 'edited' in");
+    assert_all_status(f.ctx, rls_model_export_check(f.ctx, path), RLS_ERR_USAGE);
+    expect_fails(&f, "", NULL, 0, RLS_ERR_USAGE, "'' is not the name of a new directory");
+    expect_fails(&f, f.from, NULL, 0, RLS_ERR_USAGE, "model: exists already");
+    assert_all_int_equal(entries(f.dir), 4);
+    end(&f);
+}
+
+static void test_bad_edits(void **state)
+{
+    fixture f;
+    (void)state;
+    begin(&f);
+    rls_matrix *x = make_edit(f.grid, f.model, &weights[4], RLS_F64, 4);
+    rls_matrix *y = make_edit(f.grid, f.model, &weights[0], RLS_F64, 4);
+    rls_export_tensor edits[2] = {as_export(&weights[4], x), as_export(&weights[0], y)};
+    edits[1].tensor = "layers.9.down.weight";
+    expect_fails(&f, f.to, edits, 2, RLS_ERR_DATA, "no tensor 'layers.9.down.weight'");
+    edits[1].tensor = "scales";
+    expect_fails(&f, f.to, edits, 2, RLS_ERR_DATA, "tensor 'scales' is F8_E4M3");
+    edits[1].tensor = "head";
+    expect_fails(&f, f.to, edits, 2, RLS_ERR_DATA, "tensor 'head' is [9, 9], expected [13, 37]");
+    edits[1] = edits[0];
+    expect_fails(&f, f.to, edits, 2, RLS_ERR_USAGE, "tensor 'h.4.mlp.c_proj.weight' is given twice");
+    edits[1] = as_export(&weights[0], y);
+
+    /* One element, on one rank: too large for the file, then not a number. X (30, 16) of the Conv1D is [30,
+     * 16] there. */
+    int64_t rows = 0, cols = 0;
+    (void)rls_matrix_local(x, &rows, &cols, NULL);
+    const bool mine = rows > 0 && cols > 0 && rls_matrix_global_row(x, rows - 1) == 30 &&
+                      rls_matrix_global_col(x, cols - 1) == 16;
+    if (mine)
+        set_local(x, rows - 1, cols - 1, -65520.0);
+    expect_fails(&f, f.to, edits, 2, RLS_ERR_NUMERIC,
+                 "tensor 'h.4.mlp.c_proj.weight': -65520 at [30, 16] is too large for float16: set "
+                 "export.dtype: float32");
+    if (mine)
+        set_local(x, rows - 1, cols - 1, 65519.0);
+    (void)rls_matrix_local(y, &rows, &cols, NULL);
+    if (rows > 0 && cols > 0 && rls_matrix_global_row(y, 0) == 0 && rls_matrix_global_col(y, 0) == 0)
+        set_local(y, 0, 0, (double)NAN);
+    expect_fails(&f, f.to, edits, 2, RLS_ERR_NUMERIC, "tensor 'layers.0.down.weight' is nan at [0, 0]");
+    assert_all_ok(f.ctx,
+                  rls_model_export(f.model, f.to, edits, 1, RLS_EXPORT_MODEL)); /* 65519 rounds to 65504 */
+    rls_matrix_destroy(&x);
+    rls_matrix_destroy(&y);
+    end(&f);
+}
+
+/* What a killed run left is removed, whatever it is; links in it are not followed. */
+static void test_stale(void **state)
+{
+    fixture f;
+    char stale[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX];
+    (void)state;
+    begin(&f);
+    make_dir(in_dir(stale, f.dir, ".edited.partial"));
+    make_dir(in_dir(path, stale, "below"));
+    write_text(path, "half", "half a file");
+    make_link("../../model", path, "elsewhere");
+    write_text(stale, FILE_A, "half a shard");
+    rls_matrix *x = make_edit(f.grid, f.model, &weights[0], RLS_F64, 4);
+    const rls_export_tensor edit = as_export(&weights[0], x);
+    assert_all_ok(f.ctx, rls_model_export(f.model, f.to, &edit, 1, RLS_EXPORT_MODEL));
+    assert_all(!is_there(stale) && is_there(in_dir(path, f.from, FILE_A)));
+    assert_all_int_equal(entries(f.to), entries(f.from));
+    rls_matrix_destroy(&x);
+    end(&f);
+}
+
+/* Writes fail on all ranks: files may not grow. Then the original changes under our hands. */
+static void test_io_failure(void **state)
+{
+    fixture f;
+    char path[RLS_TEST_PATH_MAX];
+    struct rlimit limit, small;
+    (void)state;
+    begin(&f);
+    rls_matrix *x = make_edit(f.grid, f.model, &weights[0], RLS_F64, 4);
+    const rls_export_tensor edit = as_export(&weights[0], x);
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, old;
+    (void)fflush(NULL);
+    assert_all(getrlimit(RLIMIT_FSIZE, &limit) == 0 && sigaction(SIGXFSZ, &ignore, &old) == 0);
+    small = limit;
+    small.rlim_cur = 1000; /* the shard's header is longer */
+    assert_all(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    const rls_status status = rls_model_export(f.model, f.to, &edit, 1, RLS_EXPORT_MODEL);
+    const bool restored = setrlimit(RLIMIT_FSIZE, &limit) == 0 && sigaction(SIGXFSZ, &old, NULL) == 0;
+    assert_all(restored);
+    assert_all_status(f.ctx, status, RLS_ERR_IO);
+    assert_all_message(f.ctx, FILE_A);
+    check_nothing_left(&f);
+
+    size_t size = 0;
+    char *bytes = rls_test_read(in_dir(path, f.from, FILE_A), &size);
+    rls_test_write(path, bytes, size - 8);
+    expect_fails(&f, f.to, &edit, 1, RLS_ERR_DATA, "must not change while it is used");
+    rls_test_write(path, bytes, size);
+    assert_all_ok(f.ctx, rls_model_export(f.model, f.to, &edit, 1, RLS_EXPORT_MODEL));
+    free(bytes);
+    rls_matrix_destroy(&x);
+    end(&f);
+}
+
+/* Where nothing can be linked: small files are copied by rank 0, large ones by all. /dev/shm is another file
+ * system. */
+static void test_other_file_system(void **state)
+{
+    enum { LARGE = RLS_ROUND_BYTES + (1 << 20) + 1 };
+    fixture f;
+    char from[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX], other[RLS_TEST_PATH_MAX];
+    struct stat here, there;
+    rls_model_dir *model = NULL;
+    (void)state;
+    begin(&f);
+    (void)snprintf(from, sizeof from, "/dev/shm%s", strrchr(f.dir, '/'));
+    make_dir(from);
+    write_model(from);
+    /* Mostly a hole, so that it costs nothing. */
+    int large_made = 1;
+    if (rls_context_rank(f.ctx) == 0) {
+        FILE *large = fopen(in_dir(path, from, "large.bin"), "w");
+        large_made = large != NULL && fputs("head", large) >= 0 && fseek(large, LARGE - 4, SEEK_SET) == 0 &&
+                     fputs("tail", large) >= 0 && fclose(large) == 0;
+    }
+    assert_all(large_made);
+    assert_all(stat(f.dir, &here) == 0 && stat(from, &there) == 0 && here.st_dev != there.st_dev);
+    assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, from, &model));
+    rls_matrix *x = make_edit(f.grid, model, &weights[4], RLS_F32, 8);
+    const rls_export_tensor edit = as_export(&weights[4], x);
+    assert_all_ok(f.ctx, rls_model_export(model, f.to, &edit, 1, RLS_EXPORT_MODEL));
+    static const char *const file[] = {FILE_A, FILE_C, RLS_MODEL_INDEX, "config.json"};
+    for (size_t i = 0; i < sizeof file / sizeof file[0]; i++)
+        assert_all(same_bytes(in_dir(path, from, file[i]), in_dir(other, f.to, file[i])));
+    size_t size = 0;
+    char *large = rls_test_read(in_dir(path, f.to, "large.bin"), &size);
+    size_t zeros = 0;
+    for (size_t i = 4; i + 4 < size; i++)
+        zeros += large[i] == '\0';
+    assert_all(size == LARGE && memcmp(large, "head", 4) == 0 && memcmp(large + LARGE - 4, "tail", 4) == 0 &&
+               zeros == LARGE - 8);
+    free(large);
+    rls_matrix_destroy(&x);
+    rls_model_dir_close(&model);
+    rls_test_rmtree(from);
+    end(&f);
+}
+
+/* Two groups of ranks export the same model to two places at the same time. */
+static void test_groups(void **state)
+{
+    fixture f;
+    MPI_Comm half;
+    rls_context *ctx = NULL;
+    rls_grid *grid = NULL;
+    rls_model_dir *model = NULL;
+    rls_matrix *x = NULL;
+    char to[RLS_TEST_PATH_MAX];
+    (void)state;
+    begin(&f);
+    const int rank = rls_context_rank(f.ctx);
+    const weight *w = &weights[rank % 2];
+    MPI_Comm_split(MPI_COMM_WORLD, rank % 2, rank, &half);
+    rls_status status = rls_context_create(half, &ctx);
+    if (status == RLS_OK)
+        status = rls_grid_create(ctx, 0, 0, &grid);
+    if (status == RLS_OK)
+        status = rls_model_dir_open(ctx, f.from, &model);
+    if (status == RLS_OK)
+        status = rls_matrix_create(grid, RLS_F64, w->n, w->m, 4, &x);
+    if (status == RLS_OK) /* of zeros */
+        status = rls_model_export(model, in_dir(to, f.dir, rank % 2 == 0 ? "even" : "odd"),
+                                  &(rls_export_tensor){w->name, w->lines, x}, 1, RLS_EXPORT_MODEL);
+    assert_all_int_equal(status, RLS_OK);
+    rls_matrix_destroy(&x);
+    rls_model_dir_close(&model);
+    rls_grid_destroy(&grid);
+    rls_context_destroy(&ctx);
+    MPI_Comm_free(&half);
+
+    for (int k = 0; k < 2 && k < rls_context_size(f.ctx); k++) {
+        assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, in_dir(to, f.dir, k == 0 ? "even" : "odd"), &model));
+        const rls_model_tensor *t = rls_model_dir_find(model, weights[k].name);
+        assert_all(t != NULL);
+        char *bytes = rls_test_read(rls_model_dir_shard(model, t->shard)->path, NULL);
+        int64_t others = 0;
+        for (int64_t i = t->info->begin; i < t->info->end; i++)
+            others += bytes[t->offset + i - t->info->begin] != 0;
+        assert_all_int_equal(others, 0);
+        free(bytes);
+        rls_model_dir_close(&model);
+    }
+    end(&f);
+}
+
+/* A tensor of more than a round: several rounds on one and two ranks. */
+static void test_rounds(void **state)
+{
+    enum { M = 8400, N = 8200 }; /* 138 MB of BF16 */
+    fixture f;
+    char path[RLS_TEST_PATH_MAX];
+    rls_model_dir *model = NULL;
+    rls_matrix *x = NULL;
+    (void)state;
+    begin(&f);
+    make_dir(in_dir(path, f.dir, "big"));
+    /* Its header only, then numbers that can be told apart: element k is the BF16 of bits k mod 16001. */
+    char header[256];
+    const size_t bytes = (size_t)M * N * 2;
+    const int len = snprintf(header, sizeof header,
+                             "{\"before\":{\"dtype\":\"BF16\",\"shape\":[7],\"data_offsets\":[0,14]},"
+                             "\"big\":{\"dtype\":\"BF16\",\"shape\":[%d,%d],\"data_offsets\":[14,%zu]}}",
+                             M, N, bytes + 14);
+    const size_t data = 8 + (size_t)len + 14;
+    char *file = calloc(data + bytes, 1);
+    assert_all(file != NULL && len < 256);
+    file[0] = (char)len;
+    memcpy(file + 8, header, (size_t)len);
+    for (size_t k = 0; k < bytes / 2; k++) {
+        file[data + 2 * k] = (char)(unsigned char)(k % 16001 & 0xffU);
+        file[data + 2 * k + 1] = (char)(unsigned char)(k % 16001 >> 8U);
+    }
+    char to[RLS_TEST_PATH_MAX];
+    rls_test_write(in_dir(to, path, "model.safetensors"), file, data + bytes);
+    assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, path, &model));
+    assert_all_ok(f.ctx, rls_matrix_create(f.grid, RLS_F32, N, M, 64, &x));
+    assert_all_ok(f.ctx, rls_tensor_load(model, "big", RLS_LINES_ARE_COLUMNS, x));
+    int64_t rows = 0, cols = 0, wrong = 0;
+    (void)rls_matrix_local(x, &rows, &cols, NULL);
+    for (int64_t jl = 0; jl < cols; jl++) {
+        const int64_t line = rls_matrix_global_col(x, jl) * N;
+        for (int64_t il = 0; il < rows; il++) {
+            const uint32_t bits = (uint32_t)((line + rls_matrix_global_row(x, il)) % 16001) << 16U;
+            float value = 0.0F;
+            memcpy(&value, &bits, sizeof value);
+            wrong += (float)local_value(x, il, jl) != value;
+        }
+    }
+    assert_all_int_equal(wrong, 0);
+    const rls_export_tensor edit = {"big", RLS_LINES_ARE_COLUMNS, x};
+    assert_all_ok(f.ctx, rls_model_export(model, f.to, &edit, 1, RLS_EXPORT_MODEL));
+    size_t size = 0;
+    char *after = rls_test_read(in_dir(to, f.to, "model.safetensors"), &size);
+    assert_all(size == data + bytes && memcmp(after, file, size) == 0);
+    free(after);
+
+    free(file);
+    rls_matrix_destroy(&x);
+    rls_model_dir_close(&model);
+    end(&f);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_atlas),
+        cmocka_unit_test(test_float32),      cmocka_unit_test(test_side_files),
+        cmocka_unit_test(test_linked_shard), cmocka_unit_test(test_bad_places),
+        cmocka_unit_test(test_bad_edits),    cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_io_failure),   cmocka_unit_test(test_other_file_system),
+        cmocka_unit_test(test_groups),       cmocka_unit_test(test_rounds)};
+    return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "export");
+}
