@@ -108,6 +108,11 @@ RLS_NODISCARD rls_status rls_editor_step(rls_editor *editor, const rls_batch *ba
  * collective. */
 double rls_editor_objective(const rls_editor *editor);
 
+/* Takes what X and C hold (a checkpoint's matrices) as a started state, with the figures that go with it:
+ * what rls_editor_objective and rls_editor_anchor_misfit returned when they were saved. Collective. Instead
+ * of rls_editor_start. Returns RLS_ERR_USAGE after a start. */
+RLS_NODISCARD rls_status rls_editor_restore(rls_editor *editor, double objective, double anchor_misfit);
+
 /* mu^2 ||V_0 - W_0 K_0||_F^2 of the anchor keys with values; 0 without. Not collective. */
 double rls_editor_anchor_misfit(const rls_editor *editor);
 

@@ -44,7 +44,7 @@ struct rls_config_value {
 struct rls_config_checkpoint {
     int64_t every_edits;
     double every_minutes;
-    int64_t keep;
+    int64_t keep, keep_every;
 };
 struct rls_config_export {
     rls_export_dtype dtype;

@@ -96,6 +96,8 @@ const rls_config_field rls_config_fields[] = {
     {REAL(checkpoint, every_minutes), .initial = "30.0",
      .help = "minutes between checkpoints; 0: no such limit"},
     {INTEGER(checkpoint, keep), .initial = "3", .least = 1, .most = ANY, .help = "checkpoints to keep"},
+    {INTEGER(checkpoint, keep_every), .initial = "0", .least = 0, .most = ANY,
+     .help = "keep every checkpoint whose edits are a multiple of this, too; 0: none"},
 
     {ENUM(export, dtype, export_dtypes), .initial = "model",
      .help = "of the edited tensors on disk; model: the dtype they had"},

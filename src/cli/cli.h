@@ -2,12 +2,14 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include <signal.h>
+
 #include "rlsedit/context.h"
 
-/* rlsedit edit: applies a stream of edits to a model. Collective. argv[0] is "edit". */
-RLS_NODISCARD rls_status rls_cli_edit(rls_context *ctx, int argc, char **argv);
+/* A subcommand. Collective. argv[0] is its name. stop: becomes the number of a signal that asks to stop. */
+typedef rls_status rls_cli_run(rls_context *ctx, int argc, char **argv, const volatile sig_atomic_t *stop);
 
-/* rlsedit inspect: says what a path holds. Collective. argv[0] is "inspect". */
-RLS_NODISCARD rls_status rls_cli_inspect(rls_context *ctx, int argc, char **argv);
+rls_cli_run rls_cli_edit;    /* applies a stream of edits to a model */
+rls_cli_run rls_cli_inspect; /* says what a path holds */
 
 #endif

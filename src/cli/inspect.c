@@ -13,7 +13,7 @@ struct choices {
 
 static const rls_option options[] = {
     {"json", 'j', RLS_OPTION_FLAG, NULL, "print everything, as one JSON object",
-     offsetof(struct choices, json), false},
+     offsetof(struct choices, json), false, NULL},
 };
 
 static const rls_command command = {
@@ -44,8 +44,9 @@ static rls_status show(rls_context *ctx, const json_t *description, bool json)
     return RLS_OK;
 }
 
-rls_status rls_cli_inspect(rls_context *ctx, int argc, char **argv)
+rls_status rls_cli_inspect(rls_context *ctx, int argc, char **argv, const volatile sig_atomic_t *stop)
 {
+    (void)stop;
     struct choices choices = {0};
     rls_option_list operands = {0};
     json_t *description = NULL;

@@ -1,5 +1,6 @@
 /* The program: starts and ends MPI, finds the subcommand, and turns its status into a message and an exit
  * code. */
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 
 #include "base/config.h"
 #include "base/context.h"
+#include "base/fault.h"
 #include "base/suggest.h"
 #include "cli/cli.h"
 #include "cli/options.h"
@@ -14,10 +16,10 @@
 
 typedef struct {
     const char *name, *summary;
-    rls_status (*run)(rls_context *ctx, int argc, char **argv);
+    rls_cli_run *run;
 } subcommand;
 
-static rls_status run_help(rls_context *ctx, int argc, char **argv);
+static rls_cli_run run_help;
 
 static const subcommand subcommands[] = {
     {"edit", "apply a stream of edits to a model", rls_cli_edit},
@@ -31,7 +33,7 @@ struct choices {
 };
 static const rls_option options[] = {
     {"version", 'V', RLS_OPTION_FLAG, NULL, "print the version and exit", offsetof(struct choices, version),
-     false},
+     false, NULL},
 };
 static const rls_command program = {
     .operands = "COMMAND [argument...]",
@@ -73,6 +75,11 @@ static rls_status find(rls_context *ctx, const char *name, const subcommand **ou
 
 static rls_status help_on(rls_context *ctx, const char *topic)
 {
+    if (!strcmp(topic, "faults")) {
+        for (int i = 0; i < RLS_FAULT_COUNT && rls_context_rank(ctx) == 0; i++)
+            printf("%-20s %s\n", rls_fault_name((rls_fault_phase)i), rls_fault_when((rls_fault_phase)i));
+        return RLS_OK;
+    }
     if (!strcmp(topic, "config")) {
         if (rls_context_rank(ctx) == 0)
             rls_config_help(stdout);
@@ -84,16 +91,18 @@ static rls_status help_on(rls_context *ctx, const char *topic)
         return status;
     char name[16], option[] = "--help";
     snprintf(name, sizeof name, "%s", found->name);
-    return found->run(ctx, 2, (char *[]){name, option, NULL});
+    return found->run(ctx, 2, (char *[]){name, option, NULL}, NULL);
 }
 
-static rls_status run_help(rls_context *ctx, int argc, char **argv)
+static rls_status run_help(rls_context *ctx, int argc, char **argv, const volatile sig_atomic_t *stop)
 {
+    (void)stop;
     static const rls_command command = {
         .name = "help",
-        .operands = "[COMMAND | config]",
+        .operands = "[COMMAND | config | faults]",
         .most = 1,
-        .purpose = "Explains a command; \"config\" lists every field of a configuration file.",
+        .purpose = "Explains a command; \"config\" lists every field of a configuration file, \"faults\" the "
+                   "phases of RLSEDIT_FAULT.",
         .example = "  rlsedit help config",
     };
     rls_option_list topics;
@@ -107,6 +116,24 @@ static rls_status run_help(rls_context *ctx, int argc, char **argv)
     }
     rls_option_list_free(&topics);
     return status;
+}
+
+/* The number of the signal that asks to stop. A handler can reach nothing but such an object. */
+static volatile sig_atomic_t stop_signal;
+
+static void note_stop(int number)
+{
+    stop_signal = number;
+}
+
+/* SIGUSR1 is what batch systems send ahead of the end; SIGTERM what they send at it. A second one has its
+ * usual effect. */
+static void catch_stop_signals(void)
+{
+    struct sigaction action = {.sa_handler = note_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGUSR1, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
 }
 
 static rls_status run(rls_context *ctx, int argc, char **argv)
@@ -125,7 +152,7 @@ static rls_status run(rls_context *ctx, int argc, char **argv)
                              : rls_fail(ctx, RLS_ERR_USAGE, "no command is given (see rlsedit --help)");
         status = rls_agree(ctx, status);
         if (!status && found)
-            status = found->run(ctx, (int)words.count, argv + (argc - (int)words.count));
+            status = found->run(ctx, (int)words.count, argv + (argc - (int)words.count), &stop_signal);
     }
     rls_option_list_free(&words);
     return status;
@@ -164,6 +191,7 @@ int main(int argc, char **argv)
     rls_status status = rls_context_create(MPI_COMM_WORLD, &ctx);
     if (!status) {
         rls_context_set_log(ctx, print_log, NULL, RLS_LOG_INFO);
+        catch_stop_signals();
         status = run(ctx, argc, argv);
     }
     /* a full disk behind stdout must not look like success */

@@ -16,8 +16,8 @@ struct common {
 };
 static const rls_option common_options[] = {
     {"verbose", 'v', RLS_OPTION_FLAG, NULL, "say more, and where an error was noticed",
-     offsetof(struct common, verbose), false},
-    {"help", 'h', RLS_OPTION_FLAG, NULL, "print this and exit", offsetof(struct common, help), false},
+     offsetof(struct common, verbose), false, NULL},
+    {"help", 'h', RLS_OPTION_FLAG, NULL, "print this and exit", offsetof(struct common, help), false, NULL},
 };
 enum { COMMON = sizeof common_options / sizeof common_options[0] };
 
@@ -149,6 +149,8 @@ static rls_status read_long(parser *p)
     bool flag = option_at(p->command, index)->type == RLS_OPTION_FLAG;
     if (flag && value)
         return fail(p, "--%s takes no argument", option_at(p->command, index)->name);
+    if (!flag && !value)
+        value = option_at(p->command, index)->implied;
     if (!flag && !value) {
         if (p->at + 1 >= p->argc)
             return fail(p, "%s needs an argument", word);
@@ -260,8 +262,11 @@ void rls_options_help(const rls_command *command, FILE *out)
             command->operands ? command->operands : "", command->purpose);
     for (size_t i = 0; (option = option_at(command, i)); i++) {
         char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", option->name, option->argument ? " " : "",
-                 option->argument ? option->argument : "");
+        snprintf(left, sizeof left, "--%s%s%s%s", option->name,
+                 option->implied    ? "[="
+                 : option->argument ? " "
+                                    : "",
+                 option->argument ? option->argument : "", option->implied ? "]" : "");
         fprintf(out, "  %c%c%s %-24s %s%s\n", option->letter ? '-' : ' ',
                 option->letter ? option->letter : ' ', option->letter ? "," : " ", left, option->help,
                 option->required ? " (required)" : "");

@@ -44,6 +44,8 @@ typedef struct {
     const char *help;
     size_t offset; /* in the struct given to rls_options_parse */
     bool required;
+    const char *implied; /* of a text: what --name alone means; then only --name=value gives one. NULL: an
+                            argument is needed */
 } rls_option;
 
 /* Texts of argv, in order. */

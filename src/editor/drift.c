@@ -103,6 +103,12 @@ rls_status rls_drift_update(rls_drift *drift, int64_t edits)
     return RLS_OK;
 }
 
+void rls_drift_restore(rls_drift *drift, double norm, double edits_residual2)
+{
+    drift->norm = norm;
+    drift->residual2 = edits_residual2;
+}
+
 double rls_drift_norm(const rls_drift *drift)
 {
     return drift->norm;

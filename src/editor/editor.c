@@ -346,6 +346,20 @@ rls_status rls_editor_start(rls_editor *ed, double *smallest_pivot)
     return status;
 }
 
+rls_status rls_editor_restore(rls_editor *ed, double objective, double anchor_misfit)
+{
+    rls_status status = RLS_OK;
+    if (ed->phase == RLS_STARTED)
+        status = rls_fail(ed->grid->ctx, RLS_ERR_USAGE, "the state has started already");
+    status = rls_agree(ed->grid->ctx, status);
+    if (status != RLS_OK)
+        return status;
+    ed->objective = objective;
+    ed->misfit = anchor_misfit;
+    ed->phase = RLS_STARTED;
+    return RLS_OK;
+}
+
 rls_status rls_editor_step(rls_editor *ed, const rls_batch *batch, rls_step_report *report)
 {
     rls_context *ctx = ed->grid->ctx;

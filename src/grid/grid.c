@@ -43,7 +43,9 @@ rls_status rls_grid_create(rls_context *ctx, int p, int q, rls_grid **out)
     MPI_Comm_split(ctx->comm, grid->row, grid->col, &grid->row_comm);
     MPI_Comm_split(ctx->comm, grid->col, grid->row, &grid->col_comm);
     /* Cblacs_get(0, 0) would mean MPI_COMM_WORLD. */
-    grid->blacs_handle = Csys2blacs_handle(ctx->comm);
+    MPI_Comm_dup(ctx->comm,
+                 &grid->comm); /* BLACS counts handles by communicator: two grids must not share one */
+    grid->blacs_handle = Csys2blacs_handle(grid->comm);
     grid->blacs_context = grid->blacs_handle;
     Cblacs_gridinit(&grid->blacs_context, "Row", p, q);
     *out = grid;
@@ -56,6 +58,7 @@ void rls_grid_destroy(rls_grid **grid)
         return;
     Cblacs_gridexit((*grid)->blacs_context);
     Cfree_blacs_system_handle((*grid)->blacs_handle);
+    MPI_Comm_free(&(*grid)->comm);
     MPI_Comm_free(&(*grid)->row_comm);
     MPI_Comm_free(&(*grid)->col_comm);
     free(*grid);

@@ -11,6 +11,7 @@ struct rls_grid {
     int row, col;      /* this rank's place; rank = row * q + col */
     MPI_Comm row_comm; /* the ranks of this process row, in order of their column */
     MPI_Comm col_comm; /* the ranks of this process column, in order of their row */
+    MPI_Comm comm;     /* all ranks, for BLACS */
     int blacs_handle, blacs_context;
 };
 

@@ -1,119 +1,97 @@
 #include "session/edit.h"
 
-#include <limits.h>
+#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "base/fault.h"
 #include "base/memory.h"
-#include "grid/grid.h"
 #include "session/evaluate.h"
-#include "session/progress.h"
-#include "session/run_dir.h"
-#include "session/summary.h"
+#include "session/run.h"
 #include "store/export.h"
+#include "store/file_util.h"
+#include "store/tree.h"
 
-/* All that is open during a run. */
-typedef struct {
-    rls_context *ctx;
-    const rls_edit_request *request;
-    rls_inputs *inputs;
-    rls_states *states;
-    rls_source *source;
-    rls_run_dir *dir;
-    rls_progress progress;
-    rls_run_totals totals;
-} edit_run;
-
-/* An export copies whatever the model's directory holds: a run directory in it would end up in itself. */
-static rls_status check_not_inside(rls_context *ctx, const char *model, const char *run)
+/* Whether a checkpoint is due: rank 0's clock decides for all. Collective. */
+static bool checkpoint_due(const rls_run *run)
 {
-    char *inside = realpath(model, NULL), *found = NULL, *place = NULL;
-    rls_status status = rls_strdup(ctx, run, &place);
-    while (status == RLS_OK && (found = realpath(place, NULL)) == NULL && strcmp(place, ".") != 0) {
-        char *slash = strrchr(place, '/'); /* the run is not there yet: the nearest place above it that is */
-        if (slash == NULL)
-            (void)snprintf(place, 2, ".");
-        else
-            slash[slash == place ? 1 : 0] = '\0';
-    }
-    if (status == RLS_OK && inside != NULL && found != NULL) {
-        const size_t len = strlen(inside);
-        if (strncmp(found, inside, len) == 0 && (found[len] == '/' || found[len] == '\0'))
-            status =
-                rls_fail(ctx, RLS_ERR_USAGE,
-                         "%s: is inside the model's directory %s: give --run a place outside", run, model);
-    }
-    free(inside);
-    free(place);
-    free(found);
-    return status;
+    const int64_t every = run->config->checkpoint.every_edits;
+    const double minutes = run->config->checkpoint.every_minutes;
+    const int64_t since = run->totals.edits - (run->saved_step > 0 ? run->saved_step : 0);
+    int due = (every > 0 && since >= every) ||
+              (minutes > 0.0 && rls_profile_start() - run->saved_at >= 60.0 * minutes);
+    MPI_Bcast(&due, 1, MPI_INT, 0, run->ctx->comm);
+    return due != 0 && run->totals.edits < run->source->edits; /* the end is saved as the model */
 }
 
-static int64_t batch_size(const edit_run *run)
+/* One batch: stepped, committed to the journal, counted; then a checkpoint when it is due. */
+static rls_status edit_batch(rls_run *run, int64_t count)
 {
-    const int64_t batch = run->request->config->batch;
-    return batch < run->inputs->edits ? batch : run->inputs->edits;
-}
-
-/* One layer's share of a batch: read, step, measure. */
-static rls_status edit_layer(edit_run *run, int layer, int64_t first, int64_t count, rls_layer_report *report)
-{
-    rls_state *state = &run->states->state[layer];
-    rls_batch batch;
-    double start = rls_profile_start();
-    rls_status status = rls_source_get(run->source, layer, first, count, &batch);
-    report->seconds_read = rls_profile_start() - start;
-    if (status != RLS_OK)
-        return status;
-    start = rls_profile_start();
-    status = rls_editor_step(state->editor, &batch, &report->step);
-    report->seconds_step = rls_profile_start() - start;
-    if (status != RLS_OK)
-        return status;
-    start = rls_profile_start();
-    status = rls_drift_update(state->drift, count);
-    report->seconds_drift = rls_profile_start() - start;
-    report->delta_norm = rls_drift_norm(state->drift);
-    report->delta_bound = rls_drift_bound(state->drift);
-    report->objective = rls_editor_objective(state->editor);
-    return status;
-}
-
-static rls_status edit_batch(edit_run *run, int64_t first, int64_t count, rls_layer_report *reports)
-{
-    rls_status status = RLS_OK;
-    for (int i = 0; i < run->states->count && status == RLS_OK; i++)
-        status = edit_layer(run, i, first, count, &reports[i]);
-    if (status != RLS_OK)
-        return status;
-    run->totals.batches++;
-    run->totals.edits = first + count;
-    if (run->ctx->rank == 0)
-        status = rls_run_dir_log(run->dir, rls_batch_line(run->states, &run->totals, count, reports));
-    status = rls_agree(run->ctx, status);
+    rls_context *ctx = run->ctx;
+    const double start = rls_profile_start();
+    rls_status status = rls_run_step(run, run->source, count);
     if (status == RLS_OK)
-        rls_progress_update(&run->progress, run->totals.edits);
+        status = rls_run_commit(run);
+    if (status == RLS_OK)
+        status = rls_agree(ctx, rls_run_count(run, count));
+    const double seconds = rls_profile_start() - start;
+    run->batch_seconds = seconds > run->batch_seconds ? seconds : run->batch_seconds;
+    if (status == RLS_OK && checkpoint_due(run))
+        status = rls_run_save(run);
     return status;
 }
 
-static rls_status edit_all(edit_run *run)
+/* What ending in good order will take: a checkpoint half as long again as the longest seen, or for want of
+ * one a guess from the batches. */
+static void learn_reserve(rls_run *run)
 {
-    void *memory = NULL;
-    const int64_t batch = batch_size(run);
-    rls_status status =
-        rls_agree(run->ctx, rls_alloc_zero(run->ctx, run->states->count, sizeof(rls_layer_report), &memory));
-    rls_progress_begin(&run->progress, run->ctx->rank == 0 ? run->request->progress : NULL,
-                       run->inputs->edits);
-    for (int64_t first = 0; first < run->inputs->edits && status == RLS_OK; first += batch) {
-        const int64_t left = run->inputs->edits - first;
-        status = edit_batch(run, first, left < batch ? left : batch, memory);
+    const double save = run->save_seconds > 0.0 ? 1.5 * run->save_seconds : 5.0 * run->batch_seconds;
+    run->stop.reserve = save + 0.5 * run->batch_seconds + 2.0;
+}
+
+static rls_status edit_all(rls_run *run)
+{
+    rls_context *ctx = run->ctx;
+    const int64_t total = run->source->edits, batch = run->config->batch;
+    rls_status status = RLS_OK;
+    rls_progress_begin(&run->progress, ctx->rank == 0 ? run->request->progress : NULL, run->totals.edits,
+                       total);
+    while (run->totals.edits < total && status == RLS_OK) {
+        const int64_t left = total - run->totals.edits;
+        learn_reserve(run);
+        status = rls_agree(ctx, rls_stop_check(ctx, &run->stop, run->batch_seconds, run->totals.edits));
+        if (status == RLS_OK)
+            status = edit_batch(run, left < batch ? left : batch);
+        rls_progress_update(&run->progress, run->totals.edits);
     }
     rls_progress_end(&run->progress);
-    free(memory);
     return status;
 }
 
-static rls_status export_model(edit_run *run)
+/* Stopped: the state goes to the disk, so that resuming need not replay. The reason stays the message. */
+static rls_status save_and_stop(rls_run *run)
+{
+    if (run->saved_step == run->totals.edits || run->totals.edits == 0)
+        return RLS_STOPPED;
+    char *reason = NULL;
+    rls_status status = rls_agree(run->ctx, rls_strdup(run->ctx, rls_context_message(run->ctx), &reason));
+    if (status == RLS_OK)
+        status = rls_run_save(run);
+    if (status == RLS_OK)
+        status = rls_agree(run->ctx, rls_fail(run->ctx, RLS_STOPPED, "%s", reason));
+    free(reason);
+    return status;
+}
+
+/* Rank 0: a model that a killed run exported but did not report is written anew. */
+static rls_status clear_model(rls_run *run, const char *dest)
+{
+    rls_status status = rls_fault(run->ctx, RLS_FAULT_export_begin);
+    if (status == RLS_OK && run->resumed)
+        status = rls_dir_remove(run->ctx, dest);
+    return status;
+}
+
+static rls_status export_model(rls_run *run)
 {
     rls_context *ctx = run->ctx;
     void *memory = NULL;
@@ -121,55 +99,68 @@ static rls_status export_model(edit_run *run)
     rls_status status = rls_alloc_zero(ctx, run->states->count, sizeof(rls_export_tensor), &memory);
     if (status == RLS_OK)
         status = rls_run_dir_path(ctx, run->dir, "model", &dest);
+    if (status == RLS_OK && ctx->rank == 0)
+        status = clear_model(run, dest);
+    else if (status == RLS_OK)
+        status = rls_fault(ctx, RLS_FAULT_export_begin);
     status = rls_agree(ctx, status);
     rls_export_tensor *edits = memory;
     for (int i = 0; i < run->states->count && status == RLS_OK; i++)
         edits[i] = (rls_export_tensor){run->inputs->layers[i].tensor, run->inputs->lines,
                                        rls_editor_weight(run->states->state[i].editor)};
     if (status == RLS_OK)
-        status = rls_model_export(run->inputs->model, dest, edits, run->states->count,
-                                  run->request->config->export.dtype);
+        status =
+            rls_model_export(run->inputs->model, dest, edits, run->states->count, run->config->export.dtype);
+    if (status == RLS_OK)
+        status = rls_agree(ctx, rls_fault(ctx, RLS_FAULT_export_done));
+    if (status == RLS_OK)
+        status = rls_tree_digests(ctx, dest, &run->model_files);
     free(memory);
     free(dest);
     return status;
 }
 
-/* The figures of the finished run that take another pass over the data. */
-static rls_status evaluate(edit_run *run, rls_layer_result *results)
+/* The figures of the finished run that take another pass over the edits, as the journal has them. */
+static rls_status evaluate(rls_run *run, rls_layer_result *results)
 {
-    const int64_t batch = batch_size(run);
-    rls_status status = RLS_OK;
+    rls_context *ctx = run->ctx;
+    rls_stream *stream = NULL;
+    rls_source *source = NULL;
     double start = rls_profile_start();
+    rls_status status = rls_stream_open(ctx, run->journal_path, RLS_STREAM_EDITS, &stream);
+    if (status == RLS_OK)
+        status = rls_recorded_source(run->states, stream, &source);
     for (int i = 0; i < run->states->count && status == RLS_OK; i++) {
-        status = rls_evaluate_fit(run->source, i, batch, &results[i].fit_error);
+        status = rls_evaluate_fit(source, i, run->config->batch, &results[i].fit_error);
         if (status == RLS_OK)
             status =
                 rls_matrix_norm(rls_editor_weight(run->states->state[i].editor), &results[i].weight_norm);
     }
-    (void)rls_profile_add(run->ctx, "fit", start, 0.0, 0.0);
+    (void)rls_profile_add(ctx, "fit", start, 0.0, 0.0);
     start = rls_profile_start();
     for (int i = 0; i < run->states->count && status == RLS_OK && run->request->verify; i++)
-        status = rls_evaluate_proof(run->source, i, batch, &results[i].proof);
+        status = rls_evaluate_proof(source, i, run->config->batch, &results[i].proof);
     if (run->request->verify)
-        (void)rls_profile_add(run->ctx, "verify", start, 0.0, 0.0);
+        (void)rls_profile_add(ctx, "verify", start, 0.0, 0.0);
+    rls_source_destroy(&source);
+    rls_stream_close(&stream);
     return status;
 }
 
-static rls_status finish(edit_run *run)
+static rls_status finish(rls_run *run)
 {
+    rls_context *ctx = run->ctx;
     void *memory = NULL;
     rls_status status =
-        rls_agree(run->ctx, rls_alloc_zero(run->ctx, run->states->count, sizeof(rls_layer_result), &memory));
+        rls_agree(ctx, rls_alloc_zero(ctx, run->states->count, sizeof(rls_layer_result), &memory));
     if (status == RLS_OK)
         status = export_model(run);
     if (status == RLS_OK)
         status = evaluate(run, memory);
     if (status == RLS_OK) {
         run->totals.seconds = rls_profile_start() - run->totals.started;
-        rls_run_totals_peak(&run->totals, run->ctx);
-        status = rls_run_dir_summary(
-            run->dir,
-            run->ctx->rank == 0 ? rls_run_summary(run->states, run->request, &run->totals, memory) : NULL);
+        rls_run_totals_peak(&run->totals, ctx);
+        status = rls_run_dir_summary(run->dir, ctx->rank == 0 ? rls_run_summary(run, memory) : NULL);
     }
     free(memory);
     return status;
@@ -177,37 +168,21 @@ static rls_status finish(edit_run *run)
 
 rls_status rls_session_edit(rls_context *ctx, const rls_edit_request *request)
 {
-    edit_run run = {.ctx = ctx, .request = request};
-    run.totals.started = rls_profile_start();
-    rls_status status = rls_run_dir_check(ctx, request->run);
-    if (status == RLS_OK)
-        status =
-            rls_agree(ctx, ctx->rank == 0 ? check_not_inside(ctx, request->model, request->run) : RLS_OK);
-    if (status == RLS_OK)
-        status = rls_inputs_open(ctx, request->config, request->model, request->stream, &run.inputs);
-    if (status == RLS_OK)
-        status = rls_states_prepare(run.inputs, &run.states);
-    if (status == RLS_OK)
-        rls_log(ctx, RLS_LOG_INFO, "%lld edits of %d layers on %d ranks, a %d x %d grid",
-                (long long)run.inputs->edits, run.states->count, ctx->size, run.states->grid->p,
-                run.states->grid->q);
-    if (status == RLS_OK)
-        status = rls_states_start(run.states);
-    if (status == RLS_OK)
-        status = rls_recorded_source(run.states, &run.source);
-    if (status == RLS_OK)
-        status = rls_run_dir_create(ctx, request->run, rls_config_text(request->config), &run.dir);
-    if (status == RLS_OK)
-        status = edit_all(&run);
-    if (status == RLS_OK)
-        status = finish(&run);
+    rls_run run = {.ctx = ctx, .request = request};
     int wanted = request->progress != NULL; /* what rank 0 says */
     MPI_Bcast(&wanted, 1, MPI_INT, 0, ctx->comm);
-    if (status == RLS_OK && wanted != 0)
-        status = rls_profile_print(ctx, request->progress);
-    rls_run_dir_close(&run.dir);
-    rls_source_destroy(&run.source);
-    rls_states_destroy(&run.states);
-    rls_inputs_close(&run.inputs);
+    rls_status status = rls_run_begin(&run);
+    if (status == RLS_OK && run.finished) {
+        rls_log(ctx, RLS_LOG_INFO, "%s: this run is finished", request->run);
+    } else if (status == RLS_OK) {
+        status = edit_all(&run);
+        if (status == RLS_STOPPED)
+            status = save_and_stop(&run);
+        if (status == RLS_OK)
+            status = finish(&run);
+        if (status == RLS_OK && wanted != 0)
+            status = rls_profile_print(ctx, request->progress);
+    }
+    rls_run_end(&run);
     return status;
 }

@@ -2,22 +2,35 @@
 #ifndef SESSION_EDIT_H
 #define SESSION_EDIT_H
 
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
-#include "base/config.h"
+#include "rlsedit/context.h"
 
 typedef struct {
-    const rls_config *config;
-    const char *model;  /* the Hugging Face directory to edit a copy of */
-    const char *stream; /* recorded edits: a file, or a directory of segments */
-    const char *run;    /* the run directory to make */
-    bool verify;        /* add the proof of optimality to the summary */
-    FILE *progress;     /* where rank 0 shows progress and the profile; NULL: nowhere */
+    const char *config; /* the config's path; may be NULL when resuming */
+    const char *const *sets;
+    size_t nsets;
+    const char *model; /* the Hugging Face directory to edit a copy of; NULL when resuming: the run's */
+    const char
+        *stream;     /* recorded edits: a file, or a directory of segments; NULL when resuming: the run's */
+    const char *run; /* the run directory */
+    const char *resume; /* NULL or "never": a new run; "auto": resume when there is something to resume; or a
+                           step: "1200" */
+    const char *walltime; /* HH:MM:SS of this allocation; NULL: Slurm's, or none */
+    const volatile sig_atomic_t
+        *stop_signal; /* becomes a signal's number when the run shall stop; may be NULL */
+    bool verify;      /* add the proof of optimality to the summary */
+    FILE *progress;   /* where rank 0 shows progress and the profile; NULL: nowhere */
 } rls_edit_request;
 
-/* Runs it: checks everything, builds the states, applies all batches, writes run/config.yaml, log.jsonl,
- * model/ and summary.json. Collective over the context. Returns RLS_ERR_CONFIG, RLS_ERR_USAGE, RLS_ERR_DATA,
- * RLS_ERR_MEMORY before anything is written; RLS_ERR_NUMERIC when a factorisation breaks down; RLS_ERR_IO. */
+/* Runs it: checks everything, builds or restores the states, applies all batches, each committed to
+ * run/stream before it counts, writes checkpoints by policy, then run/model and summary.json. Collective over
+ * the context. Returns RLS_STOPPED when asked to stop (everything saved: resume goes on); RLS_ERR_CONFIG,
+ * RLS_ERR_USAGE, RLS_ERR_DATA, RLS_ERR_MEMORY before anything is written; RLS_ERR_NUMERIC when a
+ * factorisation breaks down; RLS_ERR_IO. */
 RLS_NODISCARD rls_status rls_session_edit(rls_context *ctx, const rls_edit_request *request);
 
 #endif

@@ -7,7 +7,7 @@
 #include "session/source.h"
 
 /* sqrt(sum ||W K_i - V_i||^2 / sum ||V_i||^2) of a layer over all edits, with W as it is now.
- * Collective. Reads the source once more, in batches of `batch` (the run's). Returns RLS_ERR_IO,
+ * Collective. Reads all of the source, in batches of `batch`. Returns RLS_ERR_IO,
  * RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_evaluate_fit(rls_source *source, int layer, int64_t batch, double *fit_error);
 

@@ -6,9 +6,9 @@
 
 static const double REDRAW_SECONDS = 0.2, LINE_SECONDS = 60.0;
 
-void rls_progress_begin(rls_progress *progress, FILE *out, int64_t total)
+void rls_progress_begin(rls_progress *progress, FILE *out, int64_t before, int64_t total)
 {
-    *progress = (rls_progress){.out = out, .total = total};
+    *progress = (rls_progress){.out = out, .before = before, .total = total};
     progress->started = progress->shown = MPI_Wtime();
     progress->terminal = out != NULL && isatty(fileno(out)) == 1;
 }
@@ -28,7 +28,7 @@ void rls_progress_update(rls_progress *progress, int64_t done)
     if (progress->out == NULL || now - progress->shown < (progress->terminal ? REDRAW_SECONDS : LINE_SECONDS))
         return;
     progress->shown = now;
-    const double rate = (double)done / (now - progress->started);
+    const double rate = (double)(done - progress->before) / (now - progress->started);
     char left[32] = "?";
     if (rate > 0.0)
         time_left((double)(progress->total - done) / rate, left);

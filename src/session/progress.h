@@ -11,11 +11,11 @@ typedef struct {
     FILE *out; /* NULL: silent */
     bool terminal, drawn;
     double started, shown;
-    int64_t total;
+    int64_t before, total;
 } rls_progress;
 
-/* Begins; out is NULL on ranks that say nothing. */
-void rls_progress_begin(rls_progress *progress, FILE *out, int64_t total);
+/* Begins with `before` of the total edits done already; out is NULL on ranks that say nothing. */
+void rls_progress_begin(rls_progress *progress, FILE *out, int64_t before, int64_t total);
 
 /* Shows `done` of the total edits, edits/s and the time left, when it is time to. */
 void rls_progress_update(rls_progress *progress, int64_t done);

@@ -1,94 +1,68 @@
-/* The recorded stream as a source of batches. */
+/* A recorded stream as a source of batches. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/memory.h"
 #include "session/source.h"
 
-/* Targets of one layer that are in no file: V = W k + value at the time of application, this rank's shares in
- * order. */
+/* One layer's share of the batch. */
 typedef struct {
-    int64_t edits;    /* of the stream, done so far */
-    int64_t count;    /* vectors of this rank */
-    int64_t capacity; /* of those */
-    char *data;
-    int64_t *shares; /* this rank's count of each batch, to find a batch again */
-    int64_t *firsts;
-    int64_t batches, batches_capacity;
-} kept_targets;
+    rls_stream_share keys, values;
+    void *targets; /* for residuals */
+    int64_t capacity;
+} layer_share;
 
 typedef struct {
     rls_source base;
-    rls_stream_share keys, values;
-    kept_targets *kept; /* a layer each; NULL for streams of targets */
+    rls_stream *stream;
+    layer_share *layers;
+    int64_t *ids; /* of the whole batch */
+    int64_t ids_capacity;
 } recorded;
 
-static rls_status grow(rls_context *ctx, void **data, int64_t used, int64_t need, int64_t *capacity,
-                       size_t size)
+/* Room for `bytes`, contents lost. Local. */
+static rls_status reserve(rls_context *ctx, void **data, int64_t *capacity, int64_t bytes)
 {
-    if (need <= *capacity)
+    if (bytes <= *capacity)
         return RLS_OK;
-    void *larger = NULL;
-    const int64_t want = need > 2 * *capacity ? need : 2 * *capacity;
-    const rls_status status = rls_alloc(ctx, want, size, &larger);
-    if (status != RLS_OK)
-        return status;
-    if (used > 0)
-        memcpy(larger, *data, (size_t)used * size);
     free(*data);
-    *data = larger;
-    *capacity = want;
-    return RLS_OK;
-}
-
-/* Room for the next batch's targets. Local. */
-static rls_status keep_room(rls_context *ctx, kept_targets *kept, int64_t count, size_t vector_bytes)
-{
-    void *data = kept->data, *shares = kept->shares, *firsts = kept->firsts;
-    int64_t capacity = kept->batches_capacity;
-    rls_status status = grow(ctx, &data, kept->count, kept->count + count, &kept->capacity, vector_bytes);
-    kept->data = data;
-    if (status == RLS_OK)
-        status = grow(ctx, &shares, kept->batches, kept->batches + 1, &capacity, sizeof *kept->shares);
-    kept->shares = shares;
-    if (status == RLS_OK)
-        status = grow(ctx, &firsts, kept->batches, kept->batches + 1, &kept->batches_capacity,
-                      sizeof *kept->firsts);
-    kept->firsts = firsts;
+    *capacity = 0;
+    const rls_status status = rls_alloc(ctx, bytes, 1, data);
+    *capacity = status == RLS_OK ? bytes : 0;
     return status;
 }
 
-/* The batch's values become targets: worked out from the state when new, found again when not. */
-static rls_status residuals_to_targets(recorded *r, int layer, int64_t first, int64_t count, rls_batch *batch)
+/* The batch's residuals become targets. Collective. */
+static rls_status residuals_to_targets(recorded *r, int layer, rls_batch *batch)
 {
     rls_states *states = r->base.states;
     rls_context *ctx = states->inputs->ctx;
     const rls_dtype dtype = states->inputs->config->state.dtype;
-    const size_t vector = (size_t)states->inputs->layers[layer].m * rls_dtype_size(dtype);
-    kept_targets *kept = &r->kept[layer];
-    char *targets = NULL;
-    if (first < kept->edits) {
-        int64_t at = 0;
-        for (int64_t b = 0; b < kept->batches && kept->firsts[b] < first; b++)
-            at += kept->shares[b];
-        targets = kept->data + (size_t)at * vector;
-    } else {
-        rls_status status = rls_agree(ctx, keep_room(ctx, kept, batch->values.count, vector));
-        if (status != RLS_OK)
-            return status;
-        if (kept->data != NULL)
-            targets = kept->data + (size_t)kept->count * vector;
-        status = rls_editor_targets(states->state[layer].editor, batch, targets);
-        if (status != RLS_OK)
-            return status;
-        kept->firsts[kept->batches] = first;
-        kept->shares[kept->batches++] = batch->values.count;
-        kept->count += batch->values.count;
-        kept->edits = first + count;
-    }
-    batch->values = (rls_vectors){batch->values.count, dtype, targets};
+    layer_share *share = &r->layers[layer];
+    const int64_t bytes =
+        states->inputs->layers[layer].m * batch->values.count * (int64_t)rls_dtype_size(dtype);
+    rls_status status = rls_agree(ctx, reserve(ctx, &share->targets, &share->capacity, bytes));
+    if (status == RLS_OK)
+        status = rls_editor_targets(states->state[layer].editor, batch, share->targets);
+    batch->values = (rls_vectors){batch->values.count, dtype, share->targets};
     batch->kind = RLS_TARGET;
-    return RLS_OK;
+    return status;
+}
+
+static rls_status read_ids(recorded *r, int64_t first, int64_t count)
+{
+    rls_context *ctx = r->base.states->inputs->ctx;
+    r->base.case_ids = NULL;
+    if (!rls_stream_inquire(r->stream)->has_case_ids)
+        return RLS_OK;
+    void *ids = r->ids;
+    rls_status status = reserve(ctx, &ids, &r->ids_capacity, count * (int64_t)sizeof *r->ids);
+    r->ids = ids;
+    status = rls_agree(ctx, status);
+    if (status == RLS_OK)
+        status = rls_stream_case_ids(r->stream, first, count, r->ids);
+    if (status == RLS_OK)
+        r->base.case_ids = r->ids + (r->layers[0].keys.first - first);
+    return status;
 }
 
 static rls_status recorded_get(rls_source *source, int layer, int64_t first, int64_t count, rls_batch *out)
@@ -97,49 +71,54 @@ static rls_status recorded_get(rls_source *source, int layer, int64_t first, int
     const rls_inputs *in = source->states->inputs;
     const int number = in->layers[layer].number;
     const rls_dtype dtype = in->config->state.dtype;
-    rls_status status = rls_stream_read(in->stream, number, RLS_STREAM_KEYS, first, count, dtype, &r->keys);
+    layer_share *share = &r->layers[layer];
+    rls_status status =
+        rls_stream_read(r->stream, number, RLS_STREAM_KEYS, first, count, dtype, &share->keys);
     if (status == RLS_OK)
-        status = rls_stream_read(in->stream, number, RLS_STREAM_VALUES, first, count, dtype, &r->values);
+        status = rls_stream_read(r->stream, number, RLS_STREAM_VALUES, first, count, dtype, &share->values);
+    if (status == RLS_OK && layer == 0)
+        status = read_ids(r, first, count);
     if (status != RLS_OK)
         return status;
-    *out = (rls_batch){
-        .keys = r->keys.vectors, .values = r->values.vectors, .kind = rls_stream_inquire(in->stream)->kind};
-    return out->kind == RLS_RESIDUAL ? residuals_to_targets(r, layer, first, count, out) : RLS_OK;
+    *out = (rls_batch){.keys = share->keys.vectors,
+                       .values = share->values.vectors,
+                       .kind = rls_stream_inquire(r->stream)->kind};
+    return out->kind == RLS_RESIDUAL ? residuals_to_targets(r, layer, out) : RLS_OK;
 }
 
 static void recorded_destroy(rls_source *source)
 {
     recorded *r = (recorded *)source;
-    for (int i = 0; r->kept != NULL && i < source->states->count; i++) {
-        free(r->kept[i].data);
-        free(r->kept[i].shares);
-        free(r->kept[i].firsts);
+    for (int i = 0; r->layers != NULL && i < source->states->count; i++) {
+        rls_stream_share_free(&r->layers[i].keys);
+        rls_stream_share_free(&r->layers[i].values);
+        free(r->layers[i].targets);
     }
-    free(r->kept);
-    rls_stream_share_free(&r->keys);
-    rls_stream_share_free(&r->values);
+    free(r->layers);
+    free(r->ids);
     free(r);
 }
 
 static const rls_source_kind RECORDED = {recorded_get, recorded_destroy};
 
-rls_status rls_recorded_source(rls_states *states, rls_source **out)
+rls_status rls_recorded_source(rls_states *states, rls_stream *stream, rls_source **out)
 {
     rls_context *ctx = states->inputs->ctx;
-    void *memory = NULL, *kept = NULL;
+    void *memory = NULL, *layers = NULL;
     rls_status status = rls_alloc_zero(ctx, 1, sizeof(recorded), &memory);
-    if (status == RLS_OK && rls_stream_inquire(states->inputs->stream)->kind == RLS_RESIDUAL)
-        status = rls_alloc_zero(ctx, states->count, sizeof(kept_targets), &kept);
+    if (status == RLS_OK)
+        status = rls_alloc_zero(ctx, states->count, sizeof(layer_share), &layers);
     status = rls_agree(ctx, status);
     if (status != RLS_OK) {
         free(memory);
-        free(kept);
+        free(layers);
         *out = NULL;
         return status;
     }
     recorded *r = memory;
-    r->base = (rls_source){.kind = &RECORDED, .states = states, .edits = states->inputs->edits};
-    r->kept = kept;
+    r->base = (rls_source){.kind = &RECORDED, .states = states, .edits = rls_stream_inquire(stream)->edits};
+    r->stream = stream;
+    r->layers = layers;
     *out = &r->base;
     return RLS_OK;
 }

@@ -2,22 +2,33 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/fault.h"
+#include "base/hash.h"
 #include "base/memory.h"
+#include "base/share.h"
 #include "store/file_util.h"
+#include "store/manifest.h"
 
 struct rls_run_dir {
     rls_context *ctx;
     char *path;
+    char token[32];
+    int lock;  /* rank 0: the file .lock, held; -1 */
     FILE *log; /* rank 0 */
 };
+
+enum { CONFIG_BYTES_MAX = 1 << 20 };
 
 /* Whether a directory holds nothing; errno tells when it cannot be read (-1). */
 static int is_empty(const char *path)
@@ -52,6 +63,9 @@ static rls_status check_on_root(rls_context *ctx, const char *path)
     }
     if (errno != ENOENT)
         return rls_fail(ctx, RLS_ERR_IO, "%s: cannot make the run directory: %s", path, strerror(errno));
+    if (lstat(path, &info) == 0)
+        return rls_fail(ctx, RLS_ERR_USAGE, "%s: is a symbolic link to nothing: give --run another name",
+                        path);
     char parent[PATH_MAX];
     (void)snprintf(parent, sizeof parent, "%s", path);
     char *end = parent + strlen(parent);
@@ -73,42 +87,200 @@ rls_status rls_run_dir_check(rls_context *ctx, const char *path)
     return rls_agree(ctx, ctx->rank == 0 ? check_on_root(ctx, path) : RLS_OK);
 }
 
-static rls_status create_on_root(rls_run_dir *run, const char *config_text)
+/* Rank 0: takes the lock. POSIX locks also hold between nodes on shared file systems, and die with the
+ * process. */
+static rls_status take_lock(rls_run_dir *run)
 {
     rls_context *ctx = run->ctx;
-    char *config = NULL, *log = NULL;
+    char *path = NULL, owner[128] = "";
+    rls_status status = rls_run_dir_path(ctx, run, ".lock", &path);
+    if (status != RLS_OK)
+        return status;
+    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (run->lock < 0) {
+        status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    } else if (fcntl(run->lock, F_SETLK, &lock) != 0) {
+        const int reason = errno;
+        const ssize_t got = pread(run->lock, owner, sizeof owner - 1, 0);
+        owner[got > 0 ? got : 0] = '\0';
+        status = reason == EACCES || reason == EAGAIN
+                     ? rls_fail(ctx, RLS_ERR_USAGE,
+                                "%s: another run is at work in this directory (%s): wait for it, or stop it",
+                                run->path, owner)
+                     : rls_fail(ctx, RLS_ERR_IO, "%s: cannot be locked: %s", path, strerror(reason));
+    } else {
+        char host[64] = "";
+        (void)gethostname(host, sizeof host - 1);
+        const int len = snprintf(owner, sizeof owner, "process %ld on %s", (long)getpid(), host);
+        if (ftruncate(run->lock, 0) != 0 ||
+            pwrite(run->lock, owner, (size_t)len, 0) != len) /* only a courtesy to whoever is refused */
+            rls_log(ctx, RLS_LOG_DEBUG, "%s: cannot be written", path);
+    }
+    free(path);
+    return status;
+}
+
+/* A handle for path; the token is rank 0's for all. Collective. */
+static rls_status new_handle(rls_context *ctx, const char *path, rls_run_dir **out)
+{
+    void *memory = NULL;
+    rls_status status = rls_alloc_zero(ctx, 1, sizeof(rls_run_dir), &memory);
+    rls_run_dir *run = memory;
+    if (status == RLS_OK) {
+        run->ctx = ctx;
+        run->lock = -1;
+        status = rls_strdup(ctx, path, &run->path);
+    }
+    status = rls_agree(ctx, status);
+    if (status == RLS_OK) {
+        (void)snprintf(run->token, sizeof run->token, "%" PRIx64 "-%lx", (uint64_t)time(NULL),
+                       (unsigned long)getpid());
+        MPI_Bcast(run->token, (int)sizeof run->token, MPI_CHAR, 0, ctx->comm);
+    } else {
+        rls_run_dir_close(&run);
+    }
+    *out = run;
+    return status;
+}
+
+static rls_status open_log(rls_run_dir *run, const char *mode)
+{
+    char *path = NULL;
+    rls_status status = rls_run_dir_path(run->ctx, run, "log.jsonl", &path);
+    if (status == RLS_OK && (run->log = fopen(path, mode)) == NULL)
+        status = rls_fail(run->ctx, RLS_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    free(path);
+    return status;
+}
+
+static void add_config_hash(json_t *identity, const char *config_text)
+{
+    char text[RLS_HASH_TEXT];
+    const rls_hash hash = rls_hash_bytes(config_text, strlen(config_text));
+    (void)json_object_set_new(identity, "format", json_string(RLS_RUN_FORMAT));
+    (void)json_object_set_new(identity, "version", json_integer(1));
+    (void)json_object_set_new(identity, "config", json_string(rls_hash_text(hash, text)));
+}
+
+static rls_status create_on_root(rls_run_dir *run, const char *config_text, json_t *identity)
+{
+    rls_context *ctx = run->ctx;
+    char *config = NULL, *about = NULL;
     rls_status status = check_on_root(ctx, run->path);
     if (status == RLS_OK && mkdir(run->path, 0777) != 0 && errno != EEXIST)
         status =
             rls_fail(ctx, RLS_ERR_IO, "%s: cannot make the run directory: %s", run->path, strerror(errno));
     if (status == RLS_OK)
+        status = take_lock(run);
+    if (status == RLS_OK)
         status = rls_run_dir_path(ctx, run, "config.yaml", &config);
     if (status == RLS_OK)
-        status = rls_run_dir_path(ctx, run, "log.jsonl", &log);
+        status = rls_run_dir_path(ctx, run, "run.json", &about);
     if (status == RLS_OK)
-        status = rls_file_write_new(ctx, config, config_text, (int64_t)strlen(config_text));
-    if (status == RLS_OK && (run->log = fopen(log, "w")) == NULL)
-        status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be opened: %s", log, strerror(errno));
+        status = rls_file_replace(ctx, config, config_text, (int64_t)strlen(config_text));
+    if (status == RLS_OK)
+        status = open_log(run, "w");
+    if (status == RLS_OK) { /* last: a directory with run.json is whole */
+        add_config_hash(identity, config_text);
+        status = rls_manifest_write(ctx, about, json_incref(identity));
+    }
     free(config);
-    free(log);
+    free(about);
     return status;
 }
 
-rls_status rls_run_dir_create(rls_context *ctx, const char *path, const char *config_text, rls_run_dir **out)
+rls_status rls_run_dir_create(rls_context *ctx, const char *path, const char *config_text, json_t *identity,
+                              rls_run_dir **out)
 {
-    void *memory = NULL;
     *out = NULL;
-    rls_status status = rls_alloc_zero(ctx, 1, sizeof(rls_run_dir), &memory);
-    rls_run_dir *run = memory;
-    if (status == RLS_OK) {
-        run->ctx = ctx;
-        status = rls_strdup(ctx, path, &run->path);
-    }
-    if (status == RLS_OK && ctx->rank == 0)
-        status = create_on_root(run, config_text);
-    status = rls_agree(ctx, status);
+    rls_run_dir *run = NULL;
+    rls_status status = new_handle(ctx, path, &run);
+    if (status == RLS_OK)
+        status = rls_agree(ctx, ctx->rank == 0 ? create_on_root(run, config_text, identity) : RLS_OK);
+    json_decref(identity);
     if (status != RLS_OK)
         rls_run_dir_close(&run);
+    *out = run;
+    return status;
+}
+
+rls_status rls_run_dir_exists(rls_context *ctx, const char *path, bool *exists)
+{
+    int there = 0;
+    if (ctx->rank == 0) {
+        char file[PATH_MAX];
+        const int len = snprintf(file, sizeof file, "%s/run.json", path);
+        there = len > 0 && (size_t)len < sizeof file && access(file, F_OK) == 0;
+    }
+    MPI_Bcast(&there, 1, MPI_INT, 0, ctx->comm);
+    *exists = there != 0;
+    return RLS_OK;
+}
+
+/* Rank 0: run.json and the config.yaml that it vouches for, as texts. */
+static rls_status read_on_root(rls_run_dir *run, char **config_text, char **identity_text)
+{
+    rls_context *ctx = run->ctx;
+    char *config = NULL, *about = NULL, text[RLS_HASH_TEXT];
+    json_t *identity = NULL;
+    int64_t bytes = 0;
+    rls_status status = take_lock(run);
+    if (status == RLS_OK)
+        status = rls_fault(ctx, RLS_FAULT_resume_open);
+    if (status == RLS_OK)
+        status = rls_run_dir_path(ctx, run, "config.yaml", &config);
+    if (status == RLS_OK)
+        status = rls_run_dir_path(ctx, run, "run.json", &about);
+    if (status == RLS_OK)
+        status = rls_manifest_read(ctx, about, RLS_RUN_FORMAT, &identity);
+    if (status == RLS_OK)
+        status = rls_file_read_whole(ctx, config, CONFIG_BYTES_MAX, config_text, &bytes);
+    if (status == RLS_OK) {
+        const char *expected = json_string_value(json_object_get(identity, "config"));
+        if (expected == NULL ||
+            strcmp(expected, rls_hash_text(rls_hash_bytes(*config_text, (size_t)bytes), text)) != 0)
+            status = rls_fail(ctx, RLS_ERR_DATA,
+                              "%s: damaged or edited: its checksum in run.json differs; change a resumed "
+                              "run's config by --set",
+                              config);
+    }
+    if (status == RLS_OK &&
+        (*identity_text = json_dumps(identity, JSON_COMPACT | JSON_REAL_PRECISION(17))) == NULL)
+        status = rls_fail(ctx, RLS_ERR_MEMORY, "%s: no memory for it", about);
+    json_decref(identity);
+    free(config);
+    free(about);
+    return status;
+}
+
+rls_status rls_run_dir_open(rls_context *ctx, const char *path, char **config_text, json_t **identity,
+                            rls_run_dir **out)
+{
+    char *about = NULL;
+    rls_run_dir *run = NULL;
+    *config_text = NULL;
+    *identity = NULL;
+    rls_status status = new_handle(ctx, path, &run);
+    if (status == RLS_OK)
+        status = rls_agree(ctx, ctx->rank == 0 ? read_on_root(run, config_text, &about) : RLS_OK);
+    if (status == RLS_OK)
+        status = rls_share_text(ctx, RLS_OK, config_text);
+    if (status == RLS_OK)
+        status = rls_share_text(ctx, RLS_OK, &about);
+    if (status == RLS_OK) {
+        *identity = json_loads(about, 0, NULL);
+        status = rls_agree(ctx, *identity != NULL ? RLS_OK
+                                                  : rls_fail(ctx, RLS_ERR_MEMORY, "no memory for run.json"));
+    }
+    if (status != RLS_OK) {
+        free(*config_text);
+        *config_text = NULL;
+        json_decref(*identity);
+        *identity = NULL;
+        rls_run_dir_close(&run);
+    }
+    free(about);
     *out = run;
     return status;
 }
@@ -119,6 +291,8 @@ void rls_run_dir_close(rls_run_dir **run)
         return;
     if ((*run)->log != NULL)
         fclose((*run)->log);
+    if ((*run)->lock >= 0)
+        close((*run)->lock);
     free((*run)->path);
     free(*run);
     *run = NULL;
@@ -129,14 +303,71 @@ rls_status rls_run_dir_path(rls_context *ctx, const rls_run_dir *run, const char
     return rls_asprintf(ctx, out, "%s/%s", run->path, name);
 }
 
+const char *rls_run_dir_token(const rls_run_dir *run)
+{
+    return run->token;
+}
+
 json_t *rls_json_real(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* Bytes of the first sound lines, numbered 1, 2, ..., at most `most`. */
+static size_t sound_lines(const char *text, int64_t most, int64_t *kept)
+{
+    size_t at = 0;
+    for (*kept = 0; *kept < most;) {
+        const char *end = strchr(text + at, '\n');
+        if (end == NULL)
+            break;
+        json_t *line = json_loadb(text + at, (size_t)(end - (text + at)), JSON_REJECT_DUPLICATES, NULL);
+        const bool sound = line != NULL && json_integer_value(json_object_get(line, "batch")) == *kept + 1 &&
+                           rls_manifest_sealed(line);
+        json_decref(line);
+        if (!sound)
+            break;
+        ++*kept;
+        at = (size_t)(end - text) + 1;
+    }
+    return at;
+}
+
+static rls_status rewind_on_root(rls_run_dir *run, int64_t batches, int64_t *kept)
+{
+    rls_context *ctx = run->ctx;
+    char *path = NULL, *text = NULL;
+    int64_t bytes = 0;
+    rls_status status = rls_run_dir_path(ctx, run, "log.jsonl", &path);
+    if (status == RLS_OK && access(path, F_OK) == 0)
+        status = rls_file_read_whole(ctx, path, INT64_MAX / 2, &text, &bytes);
+    if (status == RLS_OK) {
+        const size_t sound = text != NULL ? sound_lines(text, batches, kept) : 0;
+        if ((int64_t)sound != bytes)
+            status = rls_file_replace(ctx, path, text, (int64_t)sound);
+    }
+    if (status == RLS_OK)
+        status = open_log(run, "a");
+    free(path);
+    free(text);
+    return status;
+}
+
+rls_status rls_run_dir_rewind_log(rls_run_dir *run, int64_t batches, int64_t *kept)
+{
+    *kept = 0;
+    const rls_status status =
+        rls_agree(run->ctx, run->ctx->rank == 0 ? rewind_on_root(run, batches, kept) : RLS_OK);
+    if (status == RLS_OK)
+        MPI_Bcast(kept, 1, MPI_INT64_T, 0, run->ctx->comm);
+    return status;
+}
+
 rls_status rls_run_dir_log(rls_run_dir *run, json_t *line)
 {
-    char *text = line != NULL ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(12)) : NULL;
+    char *text = line != NULL && rls_manifest_seal(line)
+                     ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17))
+                     : NULL;
     json_decref(line);
     if (text == NULL)
         return rls_fail(run->ctx, RLS_ERR_MEMORY, "no memory for a line of log.jsonl");
@@ -151,30 +382,39 @@ rls_status rls_run_dir_log(rls_run_dir *run, json_t *line)
 
 static rls_status summary_on_root(rls_run_dir *run, json_t *summary)
 {
-    rls_context *ctx = run->ctx;
-    char *partial = NULL, *final = NULL;
-    char *text = summary != NULL ? json_dumps(summary, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
+    char *path = NULL;
+    rls_status status = rls_fault(run->ctx, RLS_FAULT_summary_write);
+    if (status == RLS_OK)
+        status = rls_run_dir_path(run->ctx, run, "summary.json", &path);
+    if (status == RLS_OK) {
+        if (summary != NULL)
+            (void)json_object_set_new(summary, "format", json_string(RLS_SUMMARY_FORMAT));
+        status = rls_manifest_write(run->ctx, path, json_incref(summary));
+    }
     json_decref(summary);
-    rls_status status = RLS_OK;
-    if (text == NULL)
-        status = rls_fail(ctx, RLS_ERR_MEMORY, "no memory for summary.json");
-    if (status == RLS_OK)
-        status = rls_run_dir_path(ctx, run, ".summary.json.partial", &partial);
-    if (status == RLS_OK)
-        status = rls_run_dir_path(ctx, run, "summary.json", &final);
-    if (status == RLS_OK)
-        status = rls_file_write_new(ctx, partial, text, (int64_t)strlen(text));
-    if (status == RLS_OK && rename(partial, final) != 0)
-        status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be written: %s", final, strerror(errno));
-    if (status == RLS_OK)
-        status = rls_dir_sync(ctx, run->path, false);
-    free(partial);
-    free(final);
-    free(text);
+    free(path);
     return status;
 }
 
 rls_status rls_run_dir_summary(rls_run_dir *run, json_t *summary)
 {
     return rls_agree(run->ctx, run->ctx->rank == 0 ? summary_on_root(run, summary) : RLS_OK);
+}
+
+rls_status rls_run_dir_finished(const rls_run_dir *run, bool *finished)
+{
+    rls_context *ctx = run->ctx;
+    int sound = 0;
+    if (ctx->rank == 0) {
+        char *path = NULL;
+        json_t *summary = NULL;
+        if (rls_run_dir_path(ctx, run, "summary.json", &path) == RLS_OK)
+            sound = rls_manifest_read(ctx, path, RLS_SUMMARY_FORMAT, &summary) == RLS_OK;
+        rls_clear_failure(ctx); /* a missing or damaged summary is written anew */
+        json_decref(summary);
+        free(path);
+    }
+    MPI_Bcast(&sound, 1, MPI_INT, 0, ctx->comm);
+    *finished = sound != 0;
+    return RLS_OK;
 }

@@ -20,12 +20,13 @@ typedef struct {
 struct rls_source {
     const rls_source_kind *kind;
     rls_states *states;
-    int64_t edits; /* how many there are */
+    int64_t edits;           /* how many there are */
+    const int64_t *case_ids; /* see rls_source_case_ids */
 };
 
 /* Edits [first, first + count) for a layer (its index), as targets: this rank's share.
- * Collective. The first time in order, right before the layer's step; later again for any batch that was
- * given once, with the same cuts. The vectors stay the source's and hold until its next call. */
+ * Collective. Layer by layer, each right before its step. The vectors stay the source's and hold until layer
+ * 0 is asked for again, so that the batch can be put into the journal when all layers have been stepped. */
 static inline rls_status rls_source_get(rls_source *source, int layer, int64_t first, int64_t count,
                                         rls_batch *out)
 {
@@ -40,8 +41,14 @@ static inline void rls_source_destroy(rls_source **source)
     *source = NULL;
 }
 
-/* The recorded stream of the states' inputs. Targets of a stream of residuals are worked out when they are
- * first given, and kept. Collective. Returns RLS_ERR_MEMORY. */
-RLS_NODISCARD rls_status rls_recorded_source(rls_states *states, rls_source **out);
+/* This rank's share of the case_ids of the batch given last; NULL when there are none. Not collective. */
+static inline const int64_t *rls_source_case_ids(const rls_source *source)
+{
+    return source->case_ids;
+}
+
+/* A recorded stream (open as long as the source is used), read for the states' layers. Values of a stream of
+ * residuals become targets by the states as they are when asked for. Collective. Returns RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_recorded_source(rls_states *states, rls_stream *stream, rls_source **out);
 
 #endif

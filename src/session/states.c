@@ -3,8 +3,10 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "grid/grid.h"
+#include "store/checkpoint.h"
 #include "store/tensor_io.h"
 
 enum {
@@ -209,14 +211,20 @@ static rls_status load_anchor(rls_states *states, int layer)
     return status;
 }
 
+static rls_status make_layer(rls_states *states, int layer)
+{
+    const rls_editor_options options = options_for(states, layer);
+    rls_status status = rls_editor_create(states->grid, &options, &states->state[layer].editor);
+    if (status == RLS_OK)
+        status = load_weight(states, layer);
+    return status;
+}
+
 static rls_status start_layer(rls_states *states, int layer)
 {
     rls_context *ctx = states->inputs->ctx;
     rls_state *state = &states->state[layer];
-    const rls_editor_options options = options_for(states, layer);
-    rls_status status = rls_editor_create(states->grid, &options, &state->editor);
-    if (status == RLS_OK)
-        status = load_weight(states, layer);
+    rls_status status = make_layer(states, layer);
     if (status == RLS_OK)
         status = load_anchor(states, layer);
     if (status == RLS_OK)
@@ -242,5 +250,74 @@ rls_status rls_states_start(rls_states *states)
                     states->inputs->layers[i].number, (long long)states->inputs->layers[i].m,
                     (long long)states->inputs->layers[i].n, states->state[i].smallest_pivot);
     }
+    return status;
+}
+
+/* A layer's checkpoint file and figures: the manifest's "layers" in the order of the states. */
+static rls_checkpoint_layer checkpoint_layer(const rls_states *states, int layer)
+{
+    rls_editor *editor = states->state[layer].editor;
+    return (rls_checkpoint_layer){states->inputs->layers[layer].number, rls_editor_inv_cov(editor),
+                                  rls_editor_weight(editor)};
+}
+
+static double figure(const json_t *layer, const char *name)
+{
+    return json_number_value(json_object_get(layer, name));
+}
+
+static rls_status restore_layer(rls_states *states, int i, const char *dir, int64_t step, const json_t *saved)
+{
+    rls_state *state = &states->state[i];
+    rls_status status = make_layer(states, i);
+    if (status != RLS_OK)
+        return status;
+    const rls_checkpoint_layer layer = checkpoint_layer(states, i);
+    status = rls_checkpoint_load(states->inputs->ctx, dir, step, &layer);
+    if (status == RLS_OK)
+        status =
+            rls_editor_restore(state->editor, figure(saved, "objective"), figure(saved, "anchor_misfit"));
+    rls_drift_restore(state->drift, figure(saved, "delta_norm"), figure(saved, "edits_residual2"));
+    state->smallest_pivot = figure(saved, "anchor_pivot");
+    return status;
+}
+
+rls_status rls_states_restore(rls_states *states, const char *dir, int64_t step, const json_t *manifest)
+{
+    const json_t *layers = json_object_get(manifest, "layers");
+    rls_status status = rls_agree(states->inputs->ctx, rls_fault(states->inputs->ctx, RLS_FAULT_resume_load));
+    for (int i = 0; i < states->count && status == RLS_OK; i++)
+        status = restore_layer(states, i, dir, step, json_array_get(layers, (size_t)i));
+    return status;
+}
+
+rls_status rls_states_save(const rls_states *states, const char *dir, int64_t step, const char *token,
+                           json_t *manifest)
+{
+    rls_context *ctx = states->inputs->ctx;
+    void *memory = NULL;
+    json_t *figures = json_array();
+    rls_status status = rls_agree(ctx, rls_alloc(ctx, states->count, sizeof(rls_checkpoint_layer), &memory));
+    rls_checkpoint_layer *layers = memory;
+    for (int i = 0; i < states->count && status == RLS_OK; i++) {
+        const rls_state *state = &states->state[i];
+        const double misfit = rls_editor_anchor_misfit(state->editor);
+        layers[i] = checkpoint_layer(states, i);
+        json_array_append_new(
+            figures,
+            json_pack("{s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "layer", layers[i].number, "n",
+                      (json_int_t)states->inputs->layers[i].n, "m", (json_int_t)states->inputs->layers[i].m,
+                      "objective", rls_editor_objective(state->editor), "anchor_misfit", misfit, "delta_norm",
+                      rls_drift_norm(state->drift), "edits_residual2",
+                      rls_drift_residual2(state->drift) - misfit, "anchor_pivot", state->smallest_pivot));
+    }
+    if (manifest != NULL)
+        (void)json_object_set(manifest, "layers", figures);
+    json_decref(figures);
+    if (status == RLS_OK)
+        status = rls_checkpoint_write(ctx, dir, step, token, layers, states->count, manifest);
+    else
+        json_decref(manifest);
+    free(memory);
     return status;
 }

@@ -2,6 +2,8 @@
 #ifndef SESSION_STATES_H
 #define SESSION_STATES_H
 
+#include <jansson.h>
+
 #include "editor/drift.h"
 #include "session/inputs.h"
 
@@ -28,6 +30,17 @@ RLS_NODISCARD rls_status rls_states_prepare(const rls_inputs *inputs, rls_states
  * Collective. Returns RLS_ERR_DATA, RLS_ERR_IO, RLS_ERR_MEMORY; RLS_ERR_NUMERIC (with the layer) when an A_0
  * is singular. */
 RLS_NODISCARD rls_status rls_states_start(rls_states *states);
+
+/* Loads W_0 from the model, and the states from the checkpoint of a step in directory `dir`, whose verified
+ * manifest is given. Collective. Instead of rls_states_start. Returns RLS_ERR_DATA, RLS_ERR_IO,
+ * RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_states_restore(rls_states *states, const char *dir, int64_t step,
+                                            const json_t *manifest);
+
+/* Commits a checkpoint of the states in `dir`. manifest: what else it shall say, on rank 0 (consumed); the
+ * layers' figures are added. Collective. Returns what rls_checkpoint_write does. */
+RLS_NODISCARD rls_status rls_states_save(const rls_states *states, const char *dir, int64_t step,
+                                         const char *token, json_t *manifest);
 
 /* Calls take(user, keys, values or NULL) for all anchor keys of a layer in rounds.
  * Collective. Returns what take returns, RLS_ERR_IO, RLS_ERR_MEMORY. */

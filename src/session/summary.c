@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "grid/grid.h"
 #include "rlsedit/version.h"
-#include "session/run_dir.h"
+#include "session/run.h"
 
 void rls_run_totals_peak(rls_run_totals *totals, const rls_context *ctx)
 {
@@ -65,21 +65,25 @@ static void add_worst(json_t *summary, const rls_states *states, const rls_layer
     json_object_set_new(summary, "stationarity", rls_json_real(stationarity));
 }
 
-json_t *rls_run_summary(const rls_states *states, const rls_edit_request *request,
-                        const rls_run_totals *totals, const rls_layer_result *results)
+json_t *rls_run_summary(const rls_run *run, const rls_layer_result *results)
 {
-    const rls_config *config = request->config;
+    const rls_config *config = run->config;
+    const rls_states *states = run->states;
+    const rls_run_totals *totals = &run->totals;
+    const rls_edit_request *request = run->request;
     json_t *layers = json_array();
     for (int i = 0; i < states->count; i++)
         json_array_append_new(layers, layer_result(states, i, request->verify, &results[i]));
     json_t *summary = json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:[i, i], s:I, s:s, s:o, s:o, s:o, s:o}", "rlsedit",
-        RLSEDIT_VERSION, "model", request->model, "stream", request->stream, "edits",
-        (json_int_t)totals->edits, "batches", (json_int_t)totals->batches, "batch", (json_int_t)config->batch,
-        "ranks", states->grid->ctx->size, "grid", states->grid->p, states->grid->q, "block",
+        RLSEDIT_VERSION, "model", run->model, "stream", run->stream, "edits", (json_int_t)totals->edits,
+        "batches", (json_int_t)totals->batches, "batch", (json_int_t)config->batch, "ranks",
+        states->grid->ctx->size, "grid", states->grid->p, states->grid->q, "block",
         (json_int_t)config->grid.block, "dtype", rls_dtype_name(config->state.dtype), "seconds",
         rls_json_real(totals->seconds), "peak_bytes", rls_json_real(totals->peak_bytes), "largest_peak_bytes",
         rls_json_real(totals->largest_peak_bytes), "layers", layers);
+    if (summary != NULL)
+        json_object_set(summary, "model_files", run->model_files);
     if (summary != NULL && request->verify)
         add_worst(summary, states, results);
     return summary;

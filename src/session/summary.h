@@ -6,7 +6,6 @@
 #include <jansson.h>
 
 #include "editor/optimality.h"
-#include "session/edit.h"
 #include "session/states.h"
 
 /* One layer's part of a batch. */
@@ -14,6 +13,7 @@ typedef struct {
     rls_step_report step;
     double delta_norm, delta_bound, objective;
     double seconds_read, seconds_step, seconds_drift;
+    rls_vectors keys, values; /* this rank's share of the batch, as applied */
 } rls_layer_report;
 
 /* One layer's part of the result. */
@@ -34,9 +34,5 @@ void rls_run_totals_peak(rls_run_totals *totals, const rls_context *ctx);
 /* The line of a batch of `count` edits. NULL when there is no memory. Not collective. */
 json_t *rls_batch_line(const rls_states *states, const rls_run_totals *totals, int64_t count,
                        const rls_layer_report *reports);
-
-/* The run's summary. NULL when there is no memory. Not collective. */
-json_t *rls_run_summary(const rls_states *states, const rls_edit_request *request,
-                        const rls_run_totals *totals, const rls_layer_result *results);
 
 #endif

@@ -107,7 +107,7 @@ static void test_full(void **state)
 {
     rls_context *ctx = *state;
     enum { NAMES = RLS_PROFILE_MAX + 12 };
-    static char name[NAMES][16];
+    static char name[NAMES][24];
     for (int i = 0; i < NAMES; i++) {
         (void)snprintf(name[i], sizeof name[i], "stage-%d", i);
         (void)rls_profile_add(ctx, name[i], rls_profile_start(), 1.0, 0.0);

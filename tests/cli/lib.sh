@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 : "${RLSEDIT:?is set by ctest}" "${MPIRUN:?}" "${SOURCE:?}"
 read -ra mpirun <<<"$MPIRUN"
+# All ranks end together, in MPI_Finalize; Open MPI would still wait a second for the others when it sees the first exit code.
+export OMPI_MCA_odls_base_sigkill_timeout=0
 
 die() {
     echo "FAILED: $*" >&2
@@ -44,6 +46,7 @@ sums() {
 
 # Bytes, written as hexadecimal digits.
 bytes() {
+    # shellcheck disable=SC2001 # of any two characters: no substitution of the shell's can do it
     printf '%b' "$(sed 's/../\\x&/g' <<<"$1")"
 }
 text_hex() {
@@ -93,16 +96,16 @@ cdf_text() { # attribute of text
 # zero=yes: all numbers are 0. Then $record holds the bytes of a record, and ${at[key_0]} where a variable is in the file.
 declare -A at
 stream() {
-    local file=$1 edits=20 n=16 m=4 layers='0 1' kind=target format=rlsedit-stream version=1 without='' values=yes zero=no
+    local file=$1 edits=20 n=32 m=4 layers='0 1' kind=target format=rlsedit-stream version=1 without='' values=yes zero=no
     local module='model.layers.{}.mlp.down_proj' l name part
     shift
-    local "$@"
+    [ $# -eq 0 ] || local "$@"
     local dims='' vars='' name_of=() dim_of=() type_of=() size_of=() dim_count=1 header i offset
     dims=$(cdf_name edit)$(printf %016x 0)
     name_of+=(case_id) dim_of+=('') type_of+=(10) size_of+=(8)
     for l in $layers; do
         dims+=$(cdf_name "n_$l")$(printf %016x "$n")$(cdf_name "m_$l")$(printf %016x "$m")
-        name_of+=("key_$l") dim_of+=($dim_count) type_of+=(5) size_of+=($((4 * n)))
+        name_of+=("key_$l") dim_of+=("$dim_count") type_of+=(5) size_of+=($((4 * n)))
         [ "$values" = no ] || { name_of+=("value_$l") dim_of+=($((dim_count + 1))) type_of+=(5) size_of+=($((4 * m))); }
         dim_count=$((dim_count + 2))
     done

@@ -18,13 +18,13 @@ struct choices {
     rls_option_list sets;
 };
 static const rls_option options[] = {
-    {"model", 'm', RLS_OPTION_TEXT, "DIR", "the model", offsetof(struct choices, model), true},
-    {"run", 'r', RLS_OPTION_TEXT, "DIR", "the run", offsetof(struct choices, run), false},
-    {"seed", 0, RLS_OPTION_INTEGER, "N", "the seed", offsetof(struct choices, seed), false},
-    {"rate", 0, RLS_OPTION_REAL, "X", "the rate", offsetof(struct choices, rate), false},
-    {"verify", 'c', RLS_OPTION_FLAG, NULL, "check", offsetof(struct choices, verify), false},
-    {"json", 'j', RLS_OPTION_FLAG, NULL, "as JSON", offsetof(struct choices, json), false},
-    {"set", 's', RLS_OPTION_LIST, "KEY=VALUE", "override", offsetof(struct choices, sets), false},
+    {"model", 'm', RLS_OPTION_TEXT, "DIR", "the model", offsetof(struct choices, model), true, NULL},
+    {"run", 'r', RLS_OPTION_TEXT, "DIR", "the run", offsetof(struct choices, run), false, NULL},
+    {"seed", 0, RLS_OPTION_INTEGER, "N", "the seed", offsetof(struct choices, seed), false, NULL},
+    {"rate", 0, RLS_OPTION_REAL, "X", "the rate", offsetof(struct choices, rate), false, NULL},
+    {"verify", 'c', RLS_OPTION_FLAG, NULL, "check", offsetof(struct choices, verify), false, NULL},
+    {"json", 'j', RLS_OPTION_FLAG, NULL, "as JSON", offsetof(struct choices, json), false, NULL},
+    {"set", 's', RLS_OPTION_LIST, "KEY=VALUE", "override", offsetof(struct choices, sets), false, NULL},
 };
 static const rls_command command = {
     .name = "try",

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "session/edit.h"
 #include "support/edit_judge.h"
 
 static void make_run_and_judge(rls_context *ctx, const edit_plan *plan, const edit_choice *choice)
@@ -169,7 +168,7 @@ static void test_grids(void **state)
         (void)snprintf(file, sizeof file, "run-%d/model/model.safetensors", p);
         (void)snprintf(again, sizeof again, "again-%d", p);
         edit_run_and_judge(ctx, &data, &choice, name);
-        edit_run(ctx, &data, &choice, again, dir);
+        assert_all_ok(ctx, edit_try(ctx, &data, &choice, again, dir));
         char *first = rls_test_read(edit_path(path, data.dir, file), &bytes);
         assert_all(edit_same_bytes(edit_path(path, dir, "model/model.safetensors"), first, bytes));
         free(first);
@@ -179,26 +178,24 @@ static void test_grids(void **state)
     edit_data_remove(&data);
 }
 
-/* A run says nothing of its own accord, and a second one in its place is refused before anything happens. */
+/* What is in the run directory's place is refused before anything happens. */
 static void test_taken(void **state)
 {
     rls_context *ctx = *state;
     const edit_choice choice = {.layers = 2, .batch = 30, .state = RLS_F64, .block = 8};
-    char dir[RLS_TEST_PATH_MAX];
+    char dir[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX];
     edit_data data;
     edit_kept before = {0};
     edit_plan plan = PLAIN;
     plan.shards = 1;
     edit_data_make(ctx, &plan, &data);
-    edit_run(ctx, &data, &choice, "run", dir);
     edit_keep(&before, data.dir);
-    rls_config *config = edit_config(ctx, &data, &choice);
-    const rls_edit_request request = {
-        .config = config, .model = data.model, .stream = data.stream, .run = dir};
-    assert_all_status(ctx, rls_session_edit(ctx, &request), RLS_ERR_USAGE);
+    assert_all_status(ctx, edit_try(ctx, &data, &choice, "model", dir), RLS_ERR_USAGE);
     assert_all_message(ctx, dir);
-    rls_config_destroy(&config);
+    assert_all_status(ctx, edit_try(ctx, &data, &choice, "stream.nc", dir), RLS_ERR_USAGE);
+    assert_all_message(ctx, dir);
     edit_check_kept(&before);
+    assert_all(!rls_test_exists(edit_path(path, data.model, "summary.json")));
     edit_data_remove(&data);
 }
 

@@ -3,7 +3,6 @@
 #ifndef SUPPORT_EDIT_JUDGE_H
 #define SUPPORT_EDIT_JUDGE_H
 
-#include "base/config.h"
 #include "support/edit_data.h"
 #include "support/edit_truth.h"
 
@@ -39,12 +38,10 @@ void edit_check_kept(edit_kept *all);
 /* Whether a file holds just these bytes. Not collective. */
 bool edit_same_bytes(const char *path, const char *data, size_t bytes);
 
-/* Edits in the directory `name` beside the data, into dir; asserts success. Collective. */
-void edit_run(rls_context *ctx, const edit_data *data, const edit_choice *choice, const char *name,
-              char dir[RLS_TEST_PATH_MAX]);
-
-/* The configuration that edit_run uses. Collective; free with rls_config_destroy. */
-rls_config *edit_config(rls_context *ctx, const edit_data *data, const edit_choice *choice);
+/* Edits in the directory `name` beside the data, which is dir afterwards. Collective. Returns what the
+ * session does. */
+rls_status edit_try(rls_context *ctx, const edit_data *data, const edit_choice *choice, const char *name,
+                    char dir[RLS_TEST_PATH_MAX]);
 
 /* Edits, and judges all that came of it: the model, the summary, the log, the inputs. Collective. */
 void edit_run_and_judge(rls_context *ctx, const edit_data *data, const edit_choice *choice, const char *name);
