@@ -1,6 +1,7 @@
 /* rlsedit edit: a config, a model and a stream of edits in; a run directory with the edited model out. */
 #include <stdio.h>
 
+#include "base/context.h"
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/print.h"
@@ -35,7 +36,7 @@ static const rls_option options[] = {
      "prove the result: recompute the objective's gradient and identity from the data (takes three more "
      "matrices of each weight's size)",
      offsetof(struct choices, verify), false, NULL},
-    {"quiet", 'q', RLS_OPTION_FLAG, NULL, "no progress, profile or closing table",
+    {"quiet", 'q', RLS_OPTION_FLAG, NULL, "say nothing but warnings and errors",
      offsetof(struct choices, quiet), false, NULL},
 };
 
@@ -76,6 +77,8 @@ rls_status rls_cli_edit(rls_context *ctx, int argc, char **argv, const volatile 
     rls_option_list operands = {0};
     bool done = false;
     rls_status status = rls_options_parse(ctx, &command, argc, argv, &choices, &operands, &done);
+    if (choices.quiet && ctx->most == RLS_LOG_INFO)
+        ctx->most = RLS_LOG_WARNING;
     if (status == RLS_OK && !done) {
         const rls_edit_request request = {.config = operands.count > 0 ? operands.item[0] : NULL,
                                           .sets = choices.sets.item,

@@ -119,6 +119,11 @@ double rls_drift_residual2(const rls_drift *drift)
     return rls_editor_anchor_misfit(drift->editor) + drift->residual2;
 }
 
+double rls_drift_edits_residual2(const rls_drift *drift)
+{
+    return drift->residual2;
+}
+
 double rls_drift_bound(const rls_drift *drift)
 {
     const double lambda = drift->editor->options.lambda;

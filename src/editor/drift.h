@@ -27,6 +27,9 @@ double rls_drift_norm(const rls_drift *drift);
 double rls_drift_residual2(const rls_drift *drift);
 double rls_drift_bound(const rls_drift *drift);
 
+/* sum ||V_i - W_0 K_i||_F^2 alone, what rls_drift_restore takes. Not collective. */
+double rls_drift_edits_residual2(const rls_drift *drift);
+
 /* Sets what a checkpoint saved: ||D||_F, and sum ||V_i - W_0 K_i||^2 (rls_drift_residual2 less the anchor's
  * misfit). Not collective. */
 void rls_drift_restore(rls_drift *drift, double norm, double edits_residual2);

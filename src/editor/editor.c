@@ -48,8 +48,6 @@ static rls_status alloc_parts(rls_grid *grid, const rls_editor_options *o, rls_e
         status = rls_panel_map_init(&ed->values, grid, o->m, o->block, o->dtype);
     if (status == RLS_OK && o->block > INT_MAX / o->block)
         status = rls_fail(grid->ctx, RLS_ERR_USAGE, "grid.block: %" PRId64 " is too large", o->block);
-    if (status == RLS_OK)
-        status = rls_alloc(grid->ctx, o->block * o->block, rls_dtype_size(o->dtype), &ed->scratch);
     return status;
 }
 
@@ -96,7 +94,6 @@ void rls_editor_destroy(rls_editor **editor)
     rls_panel_map_free(&ed->values);
     if (ed->owns_workspace)
         rls_workspace_destroy(&ed->workspace);
-    free(ed->scratch);
     free(ed);
     *editor = NULL;
 }

@@ -20,7 +20,7 @@ typedef struct {
 typedef struct {
     int64_t u;
     void *k_r, *k_c; /* keys K [n, u] */
-    void *f_r, *f_c; /* F = C K, later G = F L^{-T} */
+    void *f_r, *f_c; /* F = C K, later G = F L^{-T}; f_c only then */
     void *e_c;       /* values V, innovation E, later H = E L^{-T} [m, u] */
     void *h_c;       /* a second one of that shape; after a step V - W_t K */
     void *s;         /* S, later L [u, u] */
@@ -48,7 +48,6 @@ struct rls_editor {
     rls_workspace *workspace;
     bool owns_workspace;
     rls_panels work;
-    void *scratch; /* block x block */
     double objective, misfit;
 };
 

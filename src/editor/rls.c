@@ -53,6 +53,8 @@ static rls_status rls_start(rls_editor *ed, double *smallest_pivot)
     return status;
 }
 
+enum { GRAM_COLUMNS = 256 };
+
 /* S = I + K^T F, each process column summing its share of the rows, then over all ranks; L = chol(S). Returns
  * the pivot, or a value that is not positive when S is not positive definite. Collective; equal on all ranks.
  */
@@ -62,8 +64,11 @@ static double factor_gram(rls_editor *ed, int64_t u)
     const rls_panels *w = &ed->work;
     const int64_t rows = ed->keys.row_local, q = ed->grid->q;
     const int64_t begin = rows * ed->grid->col / q, end = rows * (ed->grid->col + 1) / q;
-    rls_gemm(d, 'T', 'N', u, u, end - begin, 1.0, rls_at(d, w->k_r, begin), rows, rls_at(d, w->f_r, begin),
-             rows, 0.0, w->s, u);
+    memset(w->s, 0, (size_t)(u * u) * rls_dtype_size(d));
+    for (int64_t j = 0; j < u; j += GRAM_COLUMNS) /* the lower triangle, in steps */
+        rls_gemm(d, 'T', 'N', u - j, u - j < GRAM_COLUMNS ? u - j : GRAM_COLUMNS, end - begin, 1.0,
+                 rls_at(d, w->k_r, begin + j * rows), rows, rls_at(d, w->f_r, begin + j * rows), rows, 0.0,
+                 rls_at(d, w->s, j * (u + 1)), u);
     ed->keys.sent_bytes += rls_panel_sum(ed->grid->ctx->comm, d, w->s, u * u);
     for (int64_t i = 0; i < u; i++)
         rls_set(d, w->s, i * (u + 1), rls_get(d, w->s, i * (u + 1)) + 1.0);
@@ -96,14 +101,15 @@ static void fill_report(rls_editor *ed, double before2, double gain, double afte
     ed->objective += sums[1];
 }
 
-/* G = F L^{-T} and H = E L^{-T} in place of F and E; h_c = H L^{-1} = E S^{-1} = V - W_t K. */
+/* G = F L^{-T} and H = E L^{-T} in place of F and E; h_c = H L^{-1} = E S^{-1} = V - W_t K. Collective over
+ * the process column. */
 static void solve_panels(rls_editor *ed)
 {
     const rls_panels *w = &ed->work;
     const rls_dtype d = ed->options.dtype;
-    const int64_t rows = ed->keys.row_local, cols = ed->keys.col_local, m_local = ed->values.col_local;
+    const int64_t rows = ed->keys.row_local, m_local = ed->values.col_local;
     rls_solve_right(d, 'T', rows, w->u, w->s, w->u, w->f_r, rows);
-    rls_solve_right(d, 'T', cols, w->u, w->s, w->u, w->f_c, cols);
+    rls_panel_row_to_col(&ed->keys, w->u, w->f_r, w->f_c);
     rls_solve_right(d, 'T', m_local, w->u, w->s, w->u, w->e_c, m_local);
     if (m_local > 0)
         memcpy(w->h_c, w->e_c, (size_t)(m_local * w->u) * rls_dtype_size(d));
@@ -117,7 +123,7 @@ static rls_status prepare_step(rls_editor *ed, double *pivot)
     const rls_panels *w = &ed->work;
     const double n = (double)ed->options.n, u = (double)w->u, share = u / ctx->size;
     double start = rls_profile_start();
-    rls_symmetric_multiply(ed->c, &ed->keys, w->u, w->k_r, w->k_c, w->f_r, w->f_c, ed->scratch);
+    rls_symmetric_multiply(ed->c, &ed->keys, w->u, w->k_r, w->k_c, w->f_r, w->f_c);
     (void)rls_profile_add(ctx, "F = C K", start, 2.0 * n * n * share, 0.0);
     start = rls_profile_start();
     *pivot = factor_gram(ed, w->u);
@@ -161,7 +167,7 @@ static rls_status rls_step(rls_editor *ed, rls_value_kind kind, rls_step_report 
     solve_panels(ed);
     const double gain = rls_sum_squares(d, m_local, w->u, w->e_c, m_local);
     const double after2 = rls_sum_squares(d, m_local, w->u, w->h_c, m_local);
-    (void)rls_profile_add(ctx, "G, H", start, (double)(rows + ed->keys.col_local + 2 * m_local) * u * u, 0.0);
+    (void)rls_profile_add(ctx, "G, H", start, (double)(rows + 2 * m_local) * u * u, 0.0);
 
     start = rls_profile_start();
     rls_symmetric_update(ed->c, w->u, -1.0, w->f_r, w->f_c);

@@ -93,16 +93,78 @@ int rls_cholesky(rls_dtype dtype, int64_t u, void *s, int64_t lds)
     return info;
 }
 
+void rls_symm(rls_dtype dtype, int64_t m, int64_t n, const void *a, int64_t lda, const void *b, int64_t ldb,
+              void *c, int64_t ldc)
+{
+    if (m == 0 || n == 0)
+        return;
+    const int im = (int)m, in = (int)n, ilda = leading(lda), ildb = leading(ldb), ildc = leading(ldc), inc = 1;
+    const double one = 1.0;
+    const float one32 = 1.0F;
+    if (n == 1 && dtype == RLS_F64)
+        dsymv_("L", &im, &one, a, &ilda, b, &inc, &one, c, &inc);
+    else if (n == 1)
+        ssymv_("L", &im, &one32, a, &ilda, b, &inc, &one32, c, &inc);
+    else if (dtype == RLS_F64)
+        dsymm_("L", "L", &im, &in, &one, a, &ilda, b, &ildb, &one, c, &ildc);
+    else
+        ssymm_("L", "L", &im, &in, &one32, a, &ilda, b, &ildb, &one32, c, &ildc);
+}
+
+/* The same loops for both types; eight sums of their own let the compiler use vectors. */
+#define DEFINE_LOOPS(real, suffix)                                                                           \
+    static void scale_##suffix(int64_t n, real alpha, real *x)                                               \
+    {                                                                                                        \
+        for (int64_t i = 0; i < n; i++)                                                                      \
+            x[i] *= alpha;                                                                                   \
+    }                                                                                                        \
+    static void axpy_##suffix(int64_t n, real alpha, const real *restrict x, real *restrict y)               \
+    {                                                                                                        \
+        for (int64_t i = 0; i < n; i++)                                                                      \
+            y[i] += alpha * x[i];                                                                            \
+    }                                                                                                        \
+    static double dot_##suffix(int64_t n, const real *x, const real *y)                                      \
+    {                                                                                                        \
+        double part[8] = {0.0}, sum = 0.0;                                                                   \
+        int64_t i = 0;                                                                                       \
+        for (; i + 8 <= n; i += 8)                                                                           \
+            for (int k = 0; k < 8; k++)                                                                      \
+                part[k] += (double)x[i + k] * (double)y[i + k];                                              \
+        for (; i < n; i++)                                                                                   \
+            sum += (double)x[i] * (double)y[i];                                                              \
+        for (int k = 0; k < 8; k++)                                                                          \
+            sum += part[k];                                                                                  \
+        return sum;                                                                                          \
+    }
+
+DEFINE_LOOPS(double, f64)
+DEFINE_LOOPS(float, f32)
+
+void rls_scale(rls_dtype dtype, int64_t n, double alpha, void *x)
+{
+    if (dtype == RLS_F64)
+        scale_f64(n, alpha, x);
+    else
+        scale_f32(n, (float)alpha, x);
+}
+
+void rls_axpy(rls_dtype dtype, int64_t n, double alpha, const void *x, void *y)
+{
+    if (dtype == RLS_F64)
+        axpy_f64(n, alpha, x, y);
+    else
+        axpy_f32(n, (float)alpha, x, y);
+}
+
+double rls_dot(rls_dtype dtype, int64_t n, const void *x, const void *y)
+{
+    return dtype == RLS_F64 ? dot_f64(n, x, y) : dot_f32(n, x, y);
+}
+
 double rls_sum_squares(rls_dtype dtype, int64_t m, int64_t n, const void *a, int64_t lda)
 {
-    double sum = 0.0;
-    for (int64_t j = 0; j < n; j++) {
-        double column = 0.0; /* by column: the error grows like the square root of the size, not the size */
-        for (int64_t i = 0; i < m; i++) {
-            const double x = rls_get(dtype, a, i + j * lda);
-            column += x * x;
-        }
-        sum += column;
-    }
+    double sum = 0.0; /* by column: the error grows like the square root of the size, not the size */
+    for (int64_t j = 0; j < n; j++)
+        sum += rls_dot(dtype, m, rls_at(dtype, a, j * lda), rls_at(dtype, a, j * lda));
     return sum;
 }

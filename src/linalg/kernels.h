@@ -24,6 +24,15 @@ void rls_solve_right(rls_dtype dtype, char trans, int64_t m, int64_t u, const vo
  * not positive definite. */
 int rls_cholesky(rls_dtype dtype, int64_t u, void *s, int64_t lds);
 
+/* C += A B, A [m, m] symmetric of which the lower triangle is read, B and C [m, n]. 2 m^2 n flops. */
+void rls_symm(rls_dtype dtype, int64_t m, int64_t n, const void *a, int64_t lda, const void *b, int64_t ldb,
+              void *c, int64_t ldc);
+
+/* x = alpha x; y = y + alpha x; x . y, summed in float64: n elements, contiguous. */
+void rls_scale(rls_dtype dtype, int64_t n, double alpha, void *x);
+void rls_axpy(rls_dtype dtype, int64_t n, double alpha, const void *x, void *y);
+double rls_dot(rls_dtype dtype, int64_t n, const void *x, const void *y);
+
 /* Sum of squares of an [m, n] array, in float64. */
 double rls_sum_squares(rls_dtype dtype, int64_t m, int64_t n, const void *a, int64_t lda);
 

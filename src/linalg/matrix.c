@@ -8,6 +8,15 @@
 #include "base/memory.h"
 #include "linalg/kernels.h"
 
+/* A column takes an odd number of cache lines: with a power of two, equal rows of all columns fall into the
+ * same few places of the caches, and BLAS, which reads across columns, runs at two thirds of its speed. */
+static int64_t leading_dimension(int64_t rows, rls_dtype dtype)
+{
+    const int64_t line = 64 / (int64_t)rls_dtype_size(dtype);
+    const int64_t lines = (rows + line - 1) / line;
+    return rows > line ? (lines | 1) * line : rows > 0 ? rows : 1;
+}
+
 static rls_status matrix_alloc(rls_grid *grid, rls_dtype dtype, int64_t rows, int64_t cols, int64_t block,
                                rls_matrix **out)
 {
@@ -30,14 +39,14 @@ static rls_status matrix_alloc(rls_grid *grid, rls_dtype dtype, int64_t rows, in
         .grid = grid, .rows = {rows, block, grid->p}, .cols = {cols, block, grid->q}, .dtype = dtype};
     a->rows_local = rls_dim_count(a->part.rows, grid->row);
     a->cols_local = rls_dim_count(a->part.cols, grid->col);
-    a->part.ld = a->rows_local > 0 ? a->rows_local : 1;
+    a->part.ld = leading_dimension(a->rows_local, dtype);
     /* ScaLAPACK and BLAS index with 32-bit integers. */
-    if (a->rows_local > 0 && a->cols_local > INT_MAX / a->rows_local)
+    if (a->cols_local > INT_MAX / a->part.ld)
         return rls_fail(ctx, RLS_ERR_MEMORY,
                         "a rank's part of a %" PRId64 " x %" PRId64
                         " matrix has 2^31 elements or more: use more ranks",
                         rows, cols);
-    return rls_alloc_zero(ctx, a->rows_local * a->cols_local, rls_dtype_size(dtype), &a->part.data);
+    return rls_alloc_zero(ctx, rls_matrix_storage(a), rls_dtype_size(dtype), &a->part.data);
 }
 
 rls_status rls_matrix_create(rls_grid *grid, rls_dtype dtype, int64_t rows, int64_t cols, int64_t block,
@@ -68,6 +77,11 @@ void *rls_matrix_local(rls_matrix *matrix, int64_t *rows, int64_t *cols, int64_t
     if (ld != NULL)
         *ld = matrix->part.ld;
     return matrix->part.data;
+}
+
+int64_t rls_matrix_storage(const rls_matrix *matrix)
+{
+    return matrix->rows_local > 0 ? matrix->part.ld * matrix->cols_local : 0;
 }
 
 int64_t rls_matrix_global_row(const rls_matrix *matrix, int64_t il)
@@ -108,9 +122,8 @@ double rls_matrix_dot(const rls_matrix *a, const rls_matrix *b)
 {
     double sum = 0.0;
     for (int64_t j = 0; j < a->cols_local; j++)
-        for (int64_t i = 0; i < a->rows_local; i++)
-            sum += rls_get(a->part.dtype, a->part.data, i + j * a->part.ld) *
-                   rls_get(b->part.dtype, b->part.data, i + j * b->part.ld);
+        sum += rls_dot(a->part.dtype, a->rows_local, rls_at(a->part.dtype, a->part.data, j * a->part.ld),
+                       rls_at(b->part.dtype, b->part.data, j * b->part.ld));
     MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, a->grid->ctx->comm);
     return sum;
 }

@@ -12,6 +12,9 @@ struct rls_matrix {
     int64_t rows_local, cols_local;
 };
 
+/* Elements that the local part takes, padding between columns (always 0) included. Not collective. */
+int64_t rls_matrix_storage(const rls_matrix *matrix);
+
 /* <A, B> = sum A(i,j) B(i,j) in float64, for matrices of equal layout. Collective. Equal on all ranks. */
 double rls_matrix_dot(const rls_matrix *a, const rls_matrix *b);
 

@@ -100,19 +100,8 @@ static void multiply_rectangle(void *user, int64_t il, int64_t rows, int64_t jl,
                           cols - j < tile_cols ? cols - j : tile_cols);
 }
 
-/* scratch = the whole symmetric block whose lower triangle is at a. */
-static void mirror_block(rls_dtype d, const void *a, int64_t ld, int64_t size, void *scratch)
-{
-    for (int64_t j = 0; j < size; j++)
-        for (int64_t i = j; i < size; i++) {
-            const double value = rls_get(d, a, i + j * ld);
-            rls_set(d, scratch, i + j * size, value);
-            rls_set(d, scratch, j + i * size, value);
-        }
-}
-
 void rls_symmetric_multiply(const rls_matrix *c, rls_panel_map *map, int64_t u, const void *k_row,
-                            const void *k_col, void *f_row, void *f_col, void *scratch)
+                            const void *k_col, void *f_row, void *f_col)
 {
     const rls_dtype d = c->part.dtype;
     const size_t size = rls_dtype_size(d);
@@ -123,14 +112,11 @@ void rls_symmetric_multiply(const rls_matrix *c, rls_panel_map *map, int64_t u, 
         memset(f_col, 0, (size_t)(c->cols_local * u) * size);
     for_each_rectangle(c, multiply_rectangle, &x);
     diagonal_block b;
-    for (int64_t jb = 0; next_diagonal_block(c, &jb, &b);) {
-        mirror_block(d, rls_at(d, c->part.data, b.il + b.jl * c->part.ld), c->part.ld, b.size, scratch);
-        rls_gemm(d, 'N', 'N', b.size, u, b.size, 1.0, scratch, b.size, rls_at(d, k_col, b.jl), c->cols_local,
-                 1.0, rls_at(d, f_row, b.il), c->rows_local);
-    }
+    for (int64_t jb = 0; next_diagonal_block(c, &jb, &b);)
+        rls_symm(d, b.size, u, rls_at(d, c->part.data, b.il + b.jl * c->part.ld), c->part.ld,
+                 rls_at(d, k_col, b.jl), c->cols_local, rls_at(d, f_row, b.il), c->rows_local);
     rls_panel_fold_col_into_row(map, u, f_col, f_row);
     map->sent_bytes += rls_panel_sum(c->grid->row_comm, d, f_row, c->rows_local * u);
-    rls_panel_row_to_col(map, u, f_row, f_col);
 }
 
 typedef struct {
@@ -164,11 +150,7 @@ void rls_symmetric_scale_shift(rls_matrix *c, double alpha, double shift)
 {
     const rls_dtype d = c->part.dtype;
     if (alpha != 1.0)
-        for (int64_t jl = 0; jl < c->cols_local; jl++)
-            for (int64_t il = 0; il < c->rows_local; il++) {
-                const int64_t at = il + jl * c->part.ld;
-                rls_set(d, c->part.data, at, alpha * rls_get(d, c->part.data, at));
-            }
+        rls_scale(d, rls_matrix_storage(c), alpha, c->part.data);
     diagonal_block b;
     for (int64_t jb = 0; next_diagonal_block(c, &jb, &b);)
         for (int64_t i = 0; i < b.size; i++) {

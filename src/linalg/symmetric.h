@@ -9,13 +9,13 @@
 #include "grid/panel.h"
 #include "linalg/matrix.h"
 
-/* F = C K for a symmetric C [n, n] and K [n, u] given as row panel and column panel; F comes out as both.
- * Collective over the grid. map: the layout of n, with room for u columns. Panels' type: C's.
- * scratch: block x block elements. 2 n^2 u flops over all ranks.
+/* F = C K for a symmetric C [n, n] and K [n, u] given as row panel and column panel; F comes out as a row
+ * panel. Collective over the grid. map: the layout of n, with room for u columns. Panels' type: C's.
+ * f_col: a column panel to work in. 2 n^2 u flops over all ranks.
  * Local: F_r = tril(C) K_c, F_c = stril(C)^T K_r; then F_c is summed over the process column and folded into
- * F_r, F_r summed over the process row, and handed over to F_c. */
+ * F_r, and F_r summed over the process row. */
 void rls_symmetric_multiply(const rls_matrix *c, rls_panel_map *map, int64_t u, const void *k_row,
-                            const void *k_col, void *f_row, void *f_col, void *scratch);
+                            const void *k_col, void *f_row, void *f_col);
 
 /* tril(C) += alpha G G^T, G [n, u] given as both panels. Not collective. n^2 u flops over all ranks. */
 void rls_symmetric_update(rls_matrix *c, int64_t u, double alpha, const void *g_row, const void *g_col);

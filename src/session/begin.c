@@ -137,7 +137,7 @@ static rls_status begin_new(rls_run *run)
     if (status == RLS_OK)
         status = rls_inputs_open(ctx, run->config, run->model, run->stream, &run->inputs);
     if (status == RLS_OK)
-        status = rls_states_prepare(run->inputs, &run->states);
+        status = rls_states_prepare(run->inputs, run->request->verify, &run->states);
     json_t *fingerprint = NULL;
     if (status == RLS_OK)
         status = rls_fingerprint_take(run->inputs, &fingerprint);
@@ -373,7 +373,7 @@ static rls_status begin_resumed(rls_run *run)
     if (status == RLS_OK)
         status = check_inputs(run);
     if (status == RLS_OK && !run->finished) {
-        status = rls_states_prepare(run->inputs, &run->states);
+        status = rls_states_prepare(run->inputs, run->request->verify, &run->states);
         if (status == RLS_OK)
             status = run_paths(run);
         if (status == RLS_OK)

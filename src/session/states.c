@@ -35,12 +35,17 @@ static rls_dtype drift_dtype(const rls_states *states, int layer)
     return rls_dtype_size(file) < rls_dtype_size(state) ? file : state;
 }
 
+static int64_t largest_batch(const rls_inputs *in)
+{
+    return in->config->batch < in->edits ? in->config->batch : in->edits;
+}
+
 /* Bytes on the fullest rank of a p x q grid. */
 static double bytes_needed(const rls_states *states, int p, int q)
 {
-    double total = OVERHEAD_BYTES, work = 0.0, pull = 0.0;
+    double total = OVERHEAD_BYTES, work = 0.0, most_extra = 0.0;
     const rls_inputs *in = states->inputs;
-    const int64_t batch = in->config->batch < in->edits ? in->config->batch : in->edits;
+    const int64_t batch = largest_batch(in);
     for (int i = 0; i < states->count; i++) {
         const rls_editor_options o = options_for(states, i);
         const rls_dim row = {o.n, o.block, p}, col = {o.m, o.block, q};
@@ -48,10 +53,14 @@ static double bytes_needed(const rls_states *states, int p, int q)
         const double panels = rls_editor_bytes(&o, p, q, batch);
         total += rls_editor_bytes(&o, p, q, 0) + x * (double)rls_dtype_size(drift_dtype(states, i));
         work = panels > work ? panels : work;
-        if (in->anchor_values && x * (double)rls_dtype_size(o.dtype) > pull)
-            pull = x * (double)rls_dtype_size(o.dtype);
+        /* One layer after another: for a pull before the start, for the proof at the end. */
+        const double extra = x * (double)rls_dtype_size(o.dtype) *
+                             (states->proof       ? 3.0
+                              : in->anchor_values ? 1.0
+                                                  : 0.0);
+        most_extra = extra > most_extra ? extra : most_extra;
     }
-    return total + work + pull;
+    return total + work + most_extra;
 }
 
 static void squarest(int ranks, int *p, int *q)
@@ -62,7 +71,8 @@ static void squarest(int ranks, int *p, int *q)
 
 static rls_status check_memory(const rls_states *states, double available)
 {
-    rls_context *ctx = states->inputs->ctx;
+    const rls_inputs *in = states->inputs;
+    rls_context *ctx = in->ctx;
     const double need = bytes_needed(states, states->grid->p, states->grid->q);
     char need_text[32], have_text[32], total_text[32];
     if (need <= available)
@@ -80,11 +90,12 @@ static rls_status check_memory(const rls_states *states, double available)
                             "more nodes), fewer layers, state.dtype float32, or a smaller batch",
                             need_text, ctx->size, have_text, ranks);
     }
-    return rls_fail(ctx, RLS_ERR_MEMORY,
-                    "the states need %s a rank on %d ranks, but only %s a rank are there, too little for any "
-                    "number of ranks: the states are "
-                    "%s in all; use nodes with more memory a rank",
-                    need_text, ctx->size, have_text, total_text);
+    return rls_fail(
+        ctx, RLS_ERR_MEMORY,
+        "the states need %s a rank on %d ranks, but only %s a rank are there, too little for any "
+        "number of ranks: the states are %s in all, with what each rank needs for batches of %lld "
+        "edits; use a smaller batch, or nodes with more memory a rank",
+        need_text, ctx->size, have_text, total_text, (long long)largest_batch(in));
 }
 
 /* A process row or column without a useful block would only slow the others down. Local; equal on all ranks.
@@ -106,7 +117,7 @@ static rls_status check_sizes(const rls_states *states)
     return RLS_OK;
 }
 
-rls_status rls_states_prepare(const rls_inputs *inputs, rls_states **out)
+rls_status rls_states_prepare(const rls_inputs *inputs, bool proof, rls_states **out)
 {
     rls_context *ctx = inputs->ctx;
     void *memory = NULL, *state = NULL;
@@ -122,7 +133,7 @@ rls_status rls_states_prepare(const rls_inputs *inputs, rls_states **out)
         return status;
     }
     rls_states *states = memory;
-    *states = (rls_states){.inputs = inputs, .count = inputs->layer_count, .state = state};
+    *states = (rls_states){.inputs = inputs, .proof = proof, .count = inputs->layer_count, .state = state};
     const int64_t p = inputs->config->grid.shape[0], q = inputs->config->grid.shape[1];
     status =
         rls_grid_create(ctx, p > INT_MAX ? INT_MAX : (int)p, q > INT_MAX ? INT_MAX : (int)q, &states->grid);
@@ -309,7 +320,7 @@ rls_status rls_states_save(const rls_states *states, const char *dir, int64_t st
                       (json_int_t)states->inputs->layers[i].n, "m", (json_int_t)states->inputs->layers[i].m,
                       "objective", rls_editor_objective(state->editor), "anchor_misfit", misfit, "delta_norm",
                       rls_drift_norm(state->drift), "edits_residual2",
-                      rls_drift_residual2(state->drift) - misfit, "anchor_pivot", state->smallest_pivot));
+                      rls_drift_edits_residual2(state->drift), "anchor_pivot", state->smallest_pivot));
     }
     if (manifest != NULL)
         (void)json_object_set(manifest, "layers", figures);

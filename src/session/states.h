@@ -17,14 +17,16 @@ typedef struct {
     const rls_inputs *inputs;
     rls_grid *grid;
     rls_workspace *workspace;
+    bool proof; /* the memory for rls_evaluate_proof is counted in */
     int count;
     rls_state *state; /* one a layer, in the inputs' order */
 } rls_states;
 
 /* Makes the process grid and checks, before anything large is allocated, that the ranks fit the sizes and the
- * memory the states. Collective. Returns RLS_ERR_USAGE for a grid that does not fit (says how many ranks
- * would), RLS_ERR_MEMORY when a rank has not enough (says what it needs, and how many ranks would do). */
-RLS_NODISCARD rls_status rls_states_prepare(const rls_inputs *inputs, rls_states **out);
+ * memory the states; with `proof`, also what rls_evaluate_proof takes. Collective. Returns RLS_ERR_USAGE for
+ * a grid that does not fit (says how many ranks would), RLS_ERR_MEMORY when a rank has not enough (says what
+ * it needs, and how many ranks would do). */
+RLS_NODISCARD rls_status rls_states_prepare(const rls_inputs *inputs, bool proof, rls_states **out);
 
 /* Loads weights and anchors and starts the editors.
  * Collective. Returns RLS_ERR_DATA, RLS_ERR_IO, RLS_ERR_MEMORY; RLS_ERR_NUMERIC (with the layer) when an A_0

@@ -188,7 +188,7 @@ rls_status rls_checkpoint_prune(rls_context *ctx, const char *dir, int64_t keep,
 {
     int64_t *steps = NULL, count = 0, kept = 0;
     rls_status status = rls_checkpoint_list(ctx, dir, &steps, &count);
-    for (int64_t i = 0; i < count && status == RLS_OK; i++) {
+    for (int64_t i = 0; i < count && steps != NULL && status == RLS_OK; i++) {
         json_t *manifest = NULL;
         int64_t bytes = 0;
         char why[768];

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/memory.h"
 #include "store/export_plan.h"
 #include "store/export_tree.h"
@@ -322,6 +323,8 @@ static rls_status publish(export *job)
     rls_status status = job->new_index ? write_index(job) : RLS_OK;
     if (status == RLS_OK)
         status = rls_dir_sync(job->ctx, job->partial, true);
+    if (status == RLS_OK)
+        status = rls_fault(job->ctx, RLS_FAULT_export_rename);
     if (status == RLS_OK && rename(job->partial, job->dest) != 0)
         status = rls_fail(job->ctx, RLS_ERR_IO, "%s: cannot rename it to %s: %s", job->partial, job->dest,
                           strerror(errno));

@@ -260,6 +260,12 @@ bad_config() {
     refuse 2 'editor.lambda' 'anchor'
     new && arguments=(--set editor.lambda=0 --set anchor.keys=k0.nc --set editor.mu=0) && stream k0.nc
     refuse 2 'lambda' 'mu' 'both 0'
+    new && arguments=(--set editor.lambda=0 --set anchor.moments=moments.nc --set anchor.weight=0)
+    refuse 2 'editor.lambda' 'anchor'
+    new && arguments=(--set 'model.layers=[99999999999]')
+    refuse 2 'model.layers' '99999999999'
+    new && sed -i 's/{}/0/' config.yaml
+    refuse 2 config.yaml:2 'model.module' '{}'
     new && arguments=(--set 'model.layers=[0, 5]')
     refuse 3 stream.nc 'key_5 is missing' '0, 1'
     new && ranks=(3) arguments=(--set 'grid.shape=[2, 2]')
@@ -307,7 +313,6 @@ keys() {
     stream stream.nc layers=0 n="$n" "$@"
 }
 
-# Each also where the smallest pivot is on another rank than the first.
 singular() {
     new && arguments=(--set editor.lambda=0 --set anchor.keys=k0.nc) && stream k0.nc edits=5 values=no
     refuse 4 'layer 0' 'singular' 'smallest pivot' 'lambda = 0' 'Raise editor.lambda'
@@ -324,12 +329,15 @@ out_of_memory() {
     new && keys 20000 edits=2 zero=yes # 3 GiB
     # shellcheck disable=SC2016 # expanded by the shell that is started
     program=(bash -c 'ulimit -v 2500000; exec "$0" "$@"' "$RLSEDIT") ranks=(1)
-    refuse 2 'the states need 3.2 GiB a rank on 1 ranks' 'use about' 'ranks'
+    refuse 2 'the states need 3.' 'GiB a rank on 1 ranks' 'use about' 'ranks'
+    new && stream stream.nc edits=200000 zero=yes && arguments=(--set batch=200000) # S takes 298 GiB on every rank
+    refuse 2 'the states need' 'a rank on' 'smaller batch'
+    new && keys 20000 edits=2 zero=yes
     # One rank has less than the others, and speaks for all.
     # shellcheck disable=SC2016
     program=(bash -c 'if [ "${OMPI_COMM_WORLD_RANK:-${PMI_RANK:-2}}" = 2 ]; then ulimit -v 900000; fi; exec "$0" "$@"' "$RLSEDIT")
     ranks=(3)
-    refuse 2 'the states need 1.2 GiB a rank on 3 ranks' 'use about' 'ranks'
+    refuse 2 'the states need 1.' 'GiB a rank on 3 ranks' 'use about' 'ranks'
 }
 
 # The inputs are good before they are damaged.

@@ -146,8 +146,7 @@ static void test_no_anchor(void **state)
     make_run_and_judge(*state, &plan, &choice);
 }
 
-/* Every grid of the ranks; the same grid twice gives the same bytes, so does another batch or block to
- * rounding. */
+/* Every grid of the ranks, with blocks that divide nothing; the same grid twice gives the same bytes. */
 static void test_grids(void **state)
 {
     rls_context *ctx = *state;
@@ -175,6 +174,27 @@ static void test_grids(void **state)
         rls_test_rmtree(dir);
         rls_test_rmtree(edit_path(path, data.dir, name));
     }
+    edit_data_remove(&data);
+}
+
+/* Weights that the model's type cannot hold are told, and no model appears; float32 holds them. */
+static void test_overflow(void **state)
+{
+    rls_context *ctx = *state;
+    edit_plan plan = PLAIN;
+    plan.layer[1].dtype = RLS_F16;
+    plan.value_scale = 0x1p24;
+    edit_choice choice = {.layers = 3, .batch = 30, .state = RLS_F64, .block = 8};
+    char dir[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX];
+    edit_data data;
+    edit_data_make(ctx, &plan, &data);
+    assert_all_status(ctx, edit_try(ctx, &data, &choice, "run", dir), RLS_ERR_NUMERIC);
+    assert_all_message(ctx, data.tensor[1]);
+    assert_all_message(ctx, "export.dtype: float32");
+    assert_all(!rls_test_exists(edit_path(path, dir, "model")));
+    assert_all(!rls_test_exists(edit_path(path, dir, "summary.json")));
+    choice.float32 = true;
+    edit_run_and_judge(ctx, &data, &choice, "float32");
     edit_data_remove(&data);
 }
 
@@ -214,6 +234,7 @@ int main(int argc, char **argv)
         context_test(test_anchor_alone),
         context_test(test_no_anchor),
         context_test(test_grids),
+        context_test(test_overflow),
         context_test(test_taken),
     };
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "session-edit");

@@ -72,6 +72,8 @@ static void make_problem(const edit_plan *plan, int i, dense_problem *p)
     p->mu = plan->mu;
     p->weight = plan->weight;
     round_to(layer->dtype, p->x0, p->n * p->m);
+    for (int64_t j = 0; j < p->m * p->u && plan->value_scale > 0.0; j++)
+        p->values[j] *= plan->value_scale;
 }
 
 /* Adds a tensor's header; its data, of `bytes` bytes, are at the result. */

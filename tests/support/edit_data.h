@@ -25,6 +25,7 @@ typedef struct {
     bool conv1d;                       /* a model of the GPT-2 family, weights [n, m] */
     int64_t edits;
     rls_value_kind kind;
+    double value_scale; /* of the values; 0: 1 */
     rls_dtype stream_dtype;
     int segments; /* 0: one stream file; else a directory of so many */
     bool moments;

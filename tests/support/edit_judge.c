@@ -107,24 +107,30 @@ static void write_config(const edit_data *data, const edit_choice *choice, const
     rls_test_write(edit_path(path, data->dir, file), text, strlen(text));
 }
 
+/* config.yaml in the run's directory is what was used, to run again. Collective. */
+static void check_config(rls_context *ctx, const char *config, const char *dir)
+{
+    char path[RLS_TEST_PATH_MAX];
+    rls_config *used = NULL;
+    assert_all_ok(ctx, rls_config_read(ctx, config, NULL, 0, &used));
+    const char *text = rls_config_text(used);
+    assert_all(edit_same_bytes(edit_path(path, dir, "config.yaml"), text, strlen(text)));
+    rls_config_destroy(&used);
+}
+
 rls_status edit_try(rls_context *ctx, const edit_data *data, const edit_choice *choice, const char *name,
                     char dir[RLS_TEST_PATH_MAX])
 {
-    char path[RLS_TEST_PATH_MAX];
-    rls_config *config = NULL;
-    write_config(data, choice, name, path);
-    assert_all_ok(ctx, rls_config_read(ctx, path, NULL, 0, &config));
+    char config[RLS_TEST_PATH_MAX];
+    write_config(data, choice, name, config);
     const rls_edit_request request = {.config = config,
                                       .model = data->model,
                                       .stream = data->stream,
                                       .run = edit_path(dir, data->dir, name),
                                       .verify = choice->verify};
     const rls_status status = rls_session_edit(ctx, &request);
-    if (status == RLS_OK) { /* config.yaml: what was used, to run again */
-        const char *text = rls_config_text(config);
-        assert_all(edit_same_bytes(edit_path(path, dir, "config.yaml"), text, strlen(text)));
-    }
-    rls_config_destroy(&config);
+    if (status == RLS_OK)
+        check_config(ctx, config, dir);
     MPI_Barrier(MPI_COMM_WORLD);
     return status;
 }
