@@ -180,34 +180,37 @@ static MPI_Datatype wire_type(size_t element)
     return type;
 }
 
-rls_status rls_slab_to_cyclic(const rls_slab *slab, rls_lines lines, const rls_cyclic *matrix)
+/* One exchange, either way. Collective. */
+static rls_status redistribute(const rls_slab *slab, rls_lines lines, const rls_cyclic *matrix,
+                               bool to_cyclic)
 {
     exchange x;
     const rls_status status = exchange_begin(&x, slab, lines, matrix);
     if (status != RLS_OK)
         return status;
     MPI_Datatype type = wire_type(x.element);
-    slab_copy(&x, true);
-    MPI_Alltoallv(x.slab_side, x.slab_counts, x.slab_starts, type, x.cyclic_side, x.cyclic_counts,
-                  x.cyclic_starts, type, x.ctx->comm);
-    cyclic_copy(&x, false);
+    if (to_cyclic) {
+        slab_copy(&x, true);
+        MPI_Alltoallv(x.slab_side, x.slab_counts, x.slab_starts, type, x.cyclic_side, x.cyclic_counts,
+                      x.cyclic_starts, type, x.ctx->comm);
+        cyclic_copy(&x, false);
+    } else {
+        cyclic_copy(&x, true);
+        MPI_Alltoallv(x.cyclic_side, x.cyclic_counts, x.cyclic_starts, type, x.slab_side, x.slab_counts,
+                      x.slab_starts, type, x.ctx->comm);
+        slab_copy(&x, false);
+    }
     MPI_Type_free(&type);
     exchange_free(&x);
     return RLS_OK;
 }
 
+rls_status rls_slab_to_cyclic(const rls_slab *slab, rls_lines lines, const rls_cyclic *matrix)
+{
+    return redistribute(slab, lines, matrix, true);
+}
+
 rls_status rls_cyclic_to_slab(const rls_cyclic *matrix, rls_lines lines, const rls_slab *slab)
 {
-    exchange x;
-    const rls_status status = exchange_begin(&x, slab, lines, matrix);
-    if (status != RLS_OK)
-        return status;
-    MPI_Datatype type = wire_type(x.element);
-    cyclic_copy(&x, true);
-    MPI_Alltoallv(x.cyclic_side, x.cyclic_counts, x.cyclic_starts, type, x.slab_side, x.slab_counts,
-                  x.slab_starts, type, x.ctx->comm);
-    slab_copy(&x, false);
-    MPI_Type_free(&type);
-    exchange_free(&x);
-    return RLS_OK;
+    return redistribute(slab, lines, matrix, false);
 }
