@@ -6,19 +6,38 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
-enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector register */
+enum {
+    ALIGNMENT = 64,      /* a cache line, and the widest vector register */
+    HUGE_PAGE = 2 << 20, /* where the system has large pages */
+    HUGE_ARRAY =
+        16 << 20 /* what is worth them: matrices, read across columns, wait for page tables otherwise */
+};
+
+/* posix_memalign, on large pages when the array is large. */
+static int aligned_array(size_t bytes, void **out)
+{
+    if (bytes < HUGE_ARRAY)
+        return posix_memalign(out, ALIGNMENT, bytes);
+    const int failed = posix_memalign(out, HUGE_PAGE, bytes);
+#ifdef MADV_HUGEPAGE
+    if (failed == 0)
+        (void)madvise(*out, bytes, MADV_HUGEPAGE); /* a wish: without it the array is as good */
+#endif
+    return failed;
+}
 
 rls_status rls_alloc(rls_context *ctx, int64_t count, size_t size, void **out)
 {
     *out = NULL;
     if (count == 0)
         return RLS_OK;
-    if (count < 0 || (uint64_t)count > (SIZE_MAX - ALIGNMENT) / size)
+    if (count < 0 || (uint64_t)count > (SIZE_MAX - HUGE_PAGE) / size)
         return rls_fail(ctx, RLS_ERR_MEMORY, "an array of %" PRId64 " elements of %zu bytes is impossible",
                         count, size);
-    if (posix_memalign(out, ALIGNMENT, (size_t)count * size) != 0) {
+    if (aligned_array((size_t)count * size, out) != 0) {
         char text[32];
         *out = NULL;
         return rls_fail(ctx, RLS_ERR_MEMORY,

@@ -64,7 +64,7 @@ static const rls_command command = {
 static rls_status show(rls_context *ctx, const char *run)
 {
     json_t *description = NULL;
-    const rls_status status = rls_session_inspect(ctx, run, &description);
+    const rls_status status = rls_session_inspect(ctx, run, false, &description);
     if (status == RLS_OK && rls_context_rank(ctx) == 0)
         rls_inspect_print(description, stdout);
     json_decref(description);

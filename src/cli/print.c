@@ -234,12 +234,155 @@ static void print_summary(const json_t *summary, FILE *out)
     (void)fputc('\n', out);
 }
 
+static void print_problems(const json_t *problems, FILE *out)
+{
+    const json_t *problem = NULL;
+    size_t i = 0;
+    if (json_array_size(problems) > 0)
+        (void)fputs("\n  problems:\n", out);
+    json_array_foreach(problems, i, problem)
+    {
+        (void)fputs("    ", out);
+        print_field(problem, "path", out);
+        (void)fputs(": ", out);
+        print_field(problem, "problem", out);
+        (void)fputc('\n', out);
+    }
+}
+
+static void print_verified(const json_t *description, FILE *out)
+{
+    if (json_is_true(json_object_get(description, "verified")))
+        (void)fputs("\n  verified: every checksum holds\n", out);
+}
+
+static void print_checkpoint(const json_t *checkpoint, FILE *out)
+{
+    const json_t *layers = json_object_get(checkpoint, "layers");
+    const long long files = (long long)json_array_size(json_object_get(checkpoint, "files"));
+    const bool committed = json_is_true(json_object_get(checkpoint, "committed"));
+    if (json_is_integer(json_object_get(checkpoint, "step")))
+        (void)fprintf(out, "a checkpoint of step %lld, ", integer_of(checkpoint, "step"));
+    else
+        (void)fprintf(out, "%s checkpoint, ", committed ? "a damaged" : "an unfinished");
+    print_size(checkpoint, "bytes", out);
+    (void)fprintf(out, " in %lld file%s\n", files, plural(files));
+    if (json_is_integer(json_object_get(checkpoint, "step"))) {
+        (void)fprintf(out, "  covers %lld edits in %lld batches: %lld segments of the journal\n  state in ",
+                      integer_of(checkpoint, "edits"), integer_of(checkpoint, "batches"),
+                      integer_of(checkpoint, "segments"));
+        print_field(checkpoint, "dtype", out);
+        (void)fputc('\n', out);
+    }
+    if (json_array_size(layers) > 0)
+        print_layers(layers, out);
+    print_problems(json_object_get(checkpoint, "problems"), out);
+    print_verified(checkpoint, out);
+}
+
+/* A run's checkpoints as a table. */
+static void print_checkpoints(const json_t *checkpoints, FILE *out)
+{
+    const json_t *checkpoint = NULL;
+    char size[32];
+    size_t i = 0;
+    if (json_array_size(checkpoints) == 0)
+        return;
+    (void)fprintf(out, "\n  %10s %10s %10s %12s\n", "checkpoint", "edits", "segments", "size");
+    json_array_foreach(checkpoints, i, checkpoint)
+    {
+        const bool sound = json_is_true(json_object_get(checkpoint, "sound"));
+        (void)fprintf(out, "  %10lld", integer_of(checkpoint, "step"));
+        if (json_is_integer(json_object_get(checkpoint, "edits")))
+            (void)fprintf(out, " %10lld %10lld %12s", integer_of(checkpoint, "edits"),
+                          integer_of(checkpoint, "segments"),
+                          rls_bytes_text(json_number_value(json_object_get(checkpoint, "bytes")), size));
+        else
+            (void)fprintf(out, " %10s %10s %12s", "-", "-", "-");
+        if (!sound) {
+            const bool committed = json_is_true(json_object_get(checkpoint, "committed"));
+            (void)fputs(committed ? "  damaged: " : "  unfinished: ", out);
+            print_field(checkpoint, "why", out);
+        }
+        (void)fputc('\n', out);
+    }
+}
+
+/* Journal, checkpoints and disk use of a run directory. */
+static void print_directory(const json_t *run, FILE *out)
+{
+    const json_t *journal = json_object_get(run, "journal"), *disk = json_object_get(run, "disk");
+    const json_t *aside = json_object_get(run, "set_aside"), *value = NULL;
+    const long long segments = integer_of(journal, "segments"), edits = integer_of(journal, "edits");
+    const char *key = NULL, *gap = "  disk:";
+    size_t i = 0;
+    (void)fprintf(out, "\n  journal: %lld segment%s", segments, plural(segments));
+    if (integer_of(journal, "sound") < segments)
+        (void)fprintf(out, " (sound: the first %lld)", integer_of(journal, "sound"));
+    (void)fprintf(out, ", %lld edit%s, ", edits, plural(edits));
+    print_size(journal, "bytes", out);
+    (void)fputc('\n', out);
+    json_object_foreach((json_t *)(uintptr_t)disk, key, value)
+    {
+        if (json_integer_value(value) == 0)
+            continue;
+        (void)fprintf(out, "%s %s ", gap, key);
+        print_size(disk, key, out);
+        gap = ",";
+    }
+    if (gap[0] == ',')
+        (void)fputc('\n', out);
+    json_array_foreach(aside, i, value)
+    {
+        (void)fputs("  set aside: ", out);
+        print_text(json_string_value(value), out);
+        (void)fputc('\n', out);
+    }
+    print_checkpoints(json_object_get(run, "checkpoints"), out);
+}
+
+/* What to do with a run that is not finished. */
+static void print_resume(const json_t *run, FILE *out)
+{
+    const json_t *resume = json_object_get(run, "resume");
+    const long long replay = integer_of(resume, "replay");
+    if (!json_is_object(resume) || json_is_string(json_object_get(run, "running")))
+        return;
+    (void)fputs("\n  --resume goes on from ", out);
+    if (json_is_integer(json_object_get(resume, "step")))
+        (void)fprintf(out, "the checkpoint of step %lld", integer_of(resume, "step"));
+    else
+        (void)fputs("the model", out);
+    if (replay > 0)
+        (void)fprintf(out, " and applies %lld batch%s of the journal again", replay, replay == 1 ? "" : "es");
+    (void)fputc('\n', out);
+}
+
+static void print_state(const json_t *run, FILE *out)
+{
+    static const struct {
+        const char *state, *text;
+    } STATES[] = {{"finished", "a finished run"},
+                  {"stopped", "an unfinished run, stopped with everything saved"},
+                  {"interrupted", "an unfinished run, interrupted"}};
+    const char *state = json_string_value(json_object_get(run, "state"));
+    for (size_t i = 0; state != NULL && i < sizeof STATES / sizeof STATES[0]; i++)
+        if (strcmp(state, STATES[i].state) == 0)
+            (void)fputs(STATES[i].text, out);
+    if (json_is_string(json_object_get(run, "running"))) {
+        (void)fputs("a run at work (", out);
+        print_field(run, "running", out);
+        (void)fputc(')', out);
+    }
+}
+
 static void print_run(const json_t *run, FILE *out)
 {
     const json_t *summary = json_object_get(run, "summary"), *last = json_object_get(run, "last_batch");
     const bool finished = json_is_object(summary);
     const long long edits = integer_of(run, "edits"), batches = integer_of(run, "batches");
-    (void)fprintf(out, "%s, ", finished ? "a finished run" : "an unfinished run (no summary.json)");
+    print_state(run, out);
+    (void)fputs(", ", out);
     print_size(run, "bytes", out);
     (void)fprintf(out, "\n  %lld edit%s in %lld batch%s%s", edits, plural(edits), batches,
                   batches == 1 ? "" : "es", finished ? "\n" : " so far");
@@ -252,11 +395,15 @@ static void print_run(const json_t *run, FILE *out)
     const json_t *layers = json_object_get(finished ? summary : last, "layers");
     if (json_array_size(layers) > 0)
         print_layers(layers, out);
+    print_directory(run, out);
     if (json_is_string(json_object_get(run, "model"))) {
         (void)fputs("\n  edited model: ", out);
         print_field(run, "model", out);
         (void)fputc('\n', out);
     }
+    print_resume(run, out);
+    print_problems(json_object_get(run, "problems"), out);
+    print_verified(run, out);
 }
 
 void rls_inspect_print(const json_t *description, FILE *out)
@@ -266,7 +413,7 @@ void rls_inspect_print(const json_t *description, FILE *out)
         void (*print)(const json_t *description, FILE *out);
     } printers[] = {
         {"model", print_model},     {"safetensors", print_model}, {"stream", print_stream},
-        {"moments", print_moments}, {"run", print_run},
+        {"moments", print_moments}, {"run", print_run},           {"checkpoint", print_checkpoint},
     };
     const char *kind = json_string_value(json_object_get(description, "kind"));
     print_field(description, "path", out);

@@ -1,6 +1,8 @@
 # rlsedit_flags: language, warnings, optimisation and sanitizers for every target of this project.
 add_library(rlsedit_flags INTERFACE)
 target_compile_definitions(rlsedit_flags INTERFACE _POSIX_C_SOURCE=200809L _DEFAULT_SOURCE)
+# __FILE__ from the top of the tree: messages and binaries do not depend on where it lies.
+target_compile_options(rlsedit_flags INTERFACE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 target_compile_options(rlsedit_flags INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
     $<$<BOOL:${RLSEDIT_WERROR}>:-Werror> $<$<BOOL:${RLSEDIT_NATIVE}>:-march=native>)
 

@@ -37,7 +37,9 @@ rls_status rls_drift_create(rls_editor *editor, rls_dtype stored, rls_drift **ou
     }
     rls_drift *drift = memory;
     *drift = (rls_drift){.editor = editor, .stored = stored, .x0 = x0, .tile = tile};
-    rls_convert(stored, x0, 1, x->part.dtype, x->part.data, 1, x->rows_local * x->cols_local);
+    for (int64_t jl = 0; jl < x->cols_local && x->rows_local > 0; jl++)
+        rls_convert(stored, rls_at(stored, x0, jl * x->rows_local), 1, x->part.dtype,
+                    rls_at(x->part.dtype, x->part.data, jl * x->part.ld), 1, x->rows_local);
     *out = drift;
     return RLS_OK;
 }
@@ -53,23 +55,16 @@ void rls_drift_destroy(rls_drift **drift)
 }
 
 /* out [rows, columns of D from jl, count] = X - X_0. */
-static void form_delta(const rls_drift *drift, int64_t jl, int64_t count, void *out)
+static void form_delta(const rls_drift *drift, int64_t jl, int64_t count, void *out, int64_t ldout)
 {
     const rls_matrix *x = drift->editor->x;
     const rls_dtype d = x->part.dtype;
-    const int64_t elements = x->rows_local * count;
-    const void *now = rls_at(d, x->part.data, jl * x->rows_local);
-    rls_convert(d, out, 1, drift->stored, rls_at(drift->stored, drift->x0, jl * x->rows_local), 1, elements);
-    if (d == RLS_F64) {
-        double *o = out;
-        const double *w = now;
-        for (int64_t i = 0; i < elements; i++)
-            o[i] = w[i] - o[i];
-    } else {
-        float *o = out;
-        const float *w = now;
-        for (int64_t i = 0; i < elements; i++)
-            o[i] = w[i] - o[i];
+    const int64_t rows = x->rows_local;
+    for (int64_t j = 0; j < count && rows > 0; j++) {
+        void *column = rls_at(d, out, j * ldout);
+        rls_convert(d, column, 1, drift->stored, rls_at(drift->stored, drift->x0, (jl + j) * rows), 1, rows);
+        rls_scale(d, rows, -1.0, column);
+        rls_axpy(d, rows, 1.0, rls_at(d, x->part.data, (jl + j) * x->part.ld), column);
     }
 }
 
@@ -84,7 +79,7 @@ rls_status rls_drift_update(rls_drift *drift, int64_t edits)
     double sums[2] = {0.0, 0.0};
     for (int64_t jl = 0; jl < cols && edits > 0; jl += TILE_COLUMNS) {
         const int64_t count = cols - jl < TILE_COLUMNS ? cols - jl : TILE_COLUMNS;
-        form_delta(drift, jl, count, drift->tile);
+        form_delta(drift, jl, count, drift->tile, rows);
         sums[0] += rls_sum_squares(d, rows, count, drift->tile, rows);
         rls_gemm(d, 'T', 'N', count, edits, rows, 1.0, drift->tile, rows, w->k_r, rows, own,
                  rls_at(d, w->h_c, jl), cols);
@@ -132,6 +127,5 @@ double rls_drift_bound(const rls_drift *drift)
 
 void rls_drift_delta(const rls_drift *drift, rls_matrix *out)
 {
-    if (out->cols_local > 0 && out->rows_local > 0)
-        form_delta(drift, 0, out->cols_local, out->part.data);
+    form_delta(drift, 0, out->cols_local, out->part.data, out->part.ld);
 }

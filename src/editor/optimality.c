@@ -37,10 +37,7 @@ static void destroy(rls_optimality **o)
 /* y += alpha x, matrices of equal layout. */
 static void add(double alpha, const rls_matrix *x, rls_matrix *y)
 {
-    const rls_dtype d = x->part.dtype;
-    const int64_t count = x->rows_local * x->cols_local;
-    for (int64_t i = 0; i < count; i++)
-        rls_set(d, y->part.data, i, rls_get(d, y->part.data, i) + alpha * rls_get(d, x->part.data, i));
+    rls_axpy(x->part.dtype, rls_matrix_storage(x), alpha, x->part.data, y->part.data);
 }
 
 /* The gathered term joins the gradient. Collective. */
@@ -52,7 +49,7 @@ static rls_status finish_term(rls_optimality *o)
         return status;
     o->norms += norm;
     add(1.0, o->term, o->gradient);
-    const int64_t count = o->term->rows_local * o->term->cols_local;
+    const int64_t count = rls_matrix_storage(o->term);
     if (count > 0)
         memset(o->term->part.data, 0, (size_t)count * rls_dtype_size(o->term->part.dtype));
     return RLS_OK;

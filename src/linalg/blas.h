@@ -2,7 +2,7 @@
 #ifndef LINALG_BLAS_H
 #define LINALG_BLAS_H
 
-#define RLS_BLAS_PROTOTYPES(real, gemm, gemv, ger, symm, symv, trsm, potrf)                                              \
+#define RLS_BLAS_PROTOTYPES(real, gemm, gemv, ger, symm, symv, trsm, potrf)                                  \
     void gemm(const char *transa, const char *transb, const int *m, const int *n, const int *k,              \
               const real *alpha, const real *a, const int *lda, const real *b, const int *ldb,               \
               const real *beta, real *c, const int *ldc);                                                    \

@@ -98,7 +98,8 @@ void rls_symm(rls_dtype dtype, int64_t m, int64_t n, const void *a, int64_t lda,
 {
     if (m == 0 || n == 0)
         return;
-    const int im = (int)m, in = (int)n, ilda = leading(lda), ildb = leading(ldb), ildc = leading(ldc), inc = 1;
+    const int im = (int)m, in = (int)n, ilda = leading(lda), ildb = leading(ldb), ildc = leading(ldc),
+              inc = 1;
     const double one = 1.0;
     const float one32 = 1.0F;
     if (n == 1 && dtype == RLS_F64)

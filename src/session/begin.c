@@ -214,44 +214,65 @@ static rls_status resume_config(rls_run *run, const char *saved_text, rls_config
     return status;
 }
 
-/* The newest checkpoint that is sound and whose segments all are, no newer than `most`; damaged ones are
- * reported. */
+/* Whether the journal's sound part has what a checkpoint covers. */
+static bool covers(const rls_journal_survey *journal, const json_t *manifest)
+{
+    const int64_t segments = json_integer_value(json_object_get(manifest, "segments"));
+    const int64_t edits = json_integer_value(json_object_get(manifest, "edits"));
+    return segments >= 1 && segments <= journal->sound && journal->ends[segments - 1] == edits;
+}
+
+/* Looks at the checkpoint of one step. With `wanted` it is taken when it is sound; a damaged one, and one
+ * that the journal does not cover, is reported and set aside, so that it neither counts nor is deleted. */
+static rls_status try_checkpoint(rls_run *run, int64_t step, bool wanted, resume_point *point)
+{
+    rls_context *ctx = run->ctx;
+    int64_t bytes = 0;
+    char why[768];
+    json_t *manifest = NULL;
+    rls_status status =
+        rls_checkpoint_verify(ctx, run->checkpoints_path, step, wanted, &manifest, &bytes, why);
+    if (status != RLS_OK)
+        return status;
+    if (manifest != NULL && !covers(&point->journal, manifest)) {
+        (void)snprintf(why, sizeof why, "it is ahead of the sound part of the journal");
+        json_decref(manifest);
+        manifest = NULL;
+    } else if (manifest != NULL && wanted) {
+        point->manifest = json_incref(manifest);
+        point->step = step;
+        point->segments = json_integer_value(json_object_get(manifest, "segments"));
+        point->edits = json_integer_value(json_object_get(manifest, "edits"));
+        point->batches = json_integer_value(json_object_get(manifest, "batches"));
+    }
+    if (manifest == NULL) {
+        rls_log(ctx, RLS_LOG_WARNING, "checkpoint of step %" PRId64 " is not used but set aside: %s", step,
+                why);
+        status = rls_checkpoint_set_aside(ctx, run->checkpoints_path, step);
+    }
+    json_decref(manifest);
+    return status;
+}
+
+/* The newest checkpoint that is sound, or the one of step `only` when that is not negative. */
 static rls_status find_checkpoint(rls_run *run, int64_t only, resume_point *point)
 {
     rls_context *ctx = run->ctx;
     int64_t *steps = NULL, count = 0;
     bool seen = false;
     rls_status status = rls_checkpoint_list(ctx, run->checkpoints_path, &steps, &count);
-    for (int64_t i = 0; i < count && status == RLS_OK && point->manifest == NULL; i++) {
-        int64_t bytes = 0;
-        char why[768];
-        json_t *manifest = NULL;
-        if (only >= 0 && steps[i] != only)
-            continue;
-        seen = true;
-        status = rls_checkpoint_verify(ctx, run->checkpoints_path, steps[i], true, &manifest, &bytes, why);
-        const int64_t segments = json_integer_value(json_object_get(manifest, "segments"));
-        if (status == RLS_OK && manifest == NULL)
-            rls_log(ctx, RLS_LOG_WARNING, "checkpoint of step %" PRId64 " is not used: %s", steps[i], why);
-        else if (status == RLS_OK && segments > point->journal.sound)
-            rls_log(ctx, RLS_LOG_WARNING,
-                    "checkpoint of step %" PRId64
-                    " is not used: it is ahead of the sound part of the journal",
-                    steps[i]);
-        else if (status == RLS_OK)
-            point->manifest = json_incref(manifest);
-        if (point->manifest != NULL) {
-            point->step = steps[i];
-            point->segments = segments;
-            point->edits = json_integer_value(json_object_get(manifest, "edits"));
-            point->batches = json_integer_value(json_object_get(manifest, "batches"));
-        }
-        json_decref(manifest);
-    }
+    for (int64_t i = 0; i < count; i++)
+        seen = seen || steps[i] == only;
+    if (status == RLS_OK && only >= 0 && !seen)
+        status = rls_agree(ctx, rls_fail(ctx, RLS_ERR_DATA, "%s: there is no checkpoint of step %" PRId64,
+                                         run->request->run, only));
+    for (int64_t i = 0; i < count && status == RLS_OK && point->manifest == NULL; i++)
+        if (only < 0 || steps[i] >= only)
+            status = try_checkpoint(run, steps[i], only < 0 || steps[i] == only, point);
     free(steps);
     if (status == RLS_OK && only >= 0 && point->manifest == NULL)
-        status = rls_agree(ctx, rls_fail(ctx, RLS_ERR_DATA, "%s: %s checkpoint of step %" PRId64,
-                                         run->request->run, seen ? "no sound" : "there is no", only));
+        status = rls_agree(ctx, rls_fail(ctx, RLS_ERR_DATA, "%s: no sound checkpoint of step %" PRId64,
+                                         run->request->run, only));
     return status;
 }
 
@@ -303,6 +324,8 @@ static rls_status resume_states(rls_run *run, resume_point *point)
     if (status == RLS_OK)
         status = rls_journal_examine(ctx, run->journal_path, &point->journal);
     if (status == RLS_OK)
+        status = rls_checkpoint_clear(ctx, run->checkpoints_path);
+    if (status == RLS_OK)
         status = find_checkpoint(run, only, point);
     if (status == RLS_OK && point->journal.sound < point->journal.present) {
         rls_log(ctx, RLS_LOG_WARNING,
@@ -323,7 +346,8 @@ static rls_status resume_states(rls_run *run, resume_point *point)
     run->totals.batches = point->batches;
     run->saved_step = point->manifest != NULL ? point->step : -1;
     if (status == RLS_OK)
-        status = rls_run_dir_rewind_log(run->dir, point->journal.sound, &run->logged);
+        status = rls_run_dir_rewind_log(run->dir, point->journal.ends, point->journal.sound, point->segments,
+                                        &run->logged);
     if (status == RLS_OK)
         status = replay(run, point);
     if (status == RLS_OK)

@@ -137,6 +137,7 @@ static rls_status evaluate(rls_run *run, rls_layer_result *results)
                 rls_matrix_norm(rls_editor_weight(run->states->state[i].editor), &results[i].weight_norm);
     }
     (void)rls_profile_add(ctx, "fit", start, 0.0, 0.0);
+    rls_run_totals_peak(&run->totals, ctx); /* of the editing: the proof takes more */
     start = rls_profile_start();
     for (int i = 0; i < run->states->count && status == RLS_OK && run->request->verify; i++)
         status = rls_evaluate_proof(source, i, run->config->batch, &results[i].proof);
@@ -159,7 +160,6 @@ static rls_status finish(rls_run *run)
         status = evaluate(run, memory);
     if (status == RLS_OK) {
         run->totals.seconds = rls_profile_start() - run->totals.started;
-        rls_run_totals_peak(&run->totals, ctx);
         status = rls_run_dir_summary(run->dir, ctx->rank == 0 ? rls_run_summary(run, memory) : NULL);
     }
     free(memory);

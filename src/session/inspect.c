@@ -10,27 +10,30 @@
 #include "store/cdf.h"
 #include "store/file_util.h"
 #include "store/model_dir.h"
+#include "store/problem.h"
 
 #define LOOKED_FOR                                                                                           \
     "a model directory or .safetensors file, a stream (a netCDF file or a directory of segments), a "        \
-    "second-moment file, or a run directory (config.yaml and log.jsonl)"
+    "second-moment file, a run directory (config.yaml and log.jsonl), or one of its checkpoints"
 
-typedef enum { KIND_MODEL, KIND_SAFETENSORS, KIND_STREAM, KIND_MOMENTS, KIND_RUN } kind;
+typedef enum { KIND_MODEL, KIND_SAFETENSORS, KIND_STREAM, KIND_MOMENTS, KIND_RUN, KIND_CHECKPOINT } kind;
 
 static const struct {
     const char *name;
     rls_inspector *describe;
+    bool sealed; /* it has checksums */
 } kinds[] = {
-    [KIND_MODEL] = {"model", rls_inspect_model},
-    [KIND_SAFETENSORS] = {"safetensors", rls_inspect_safetensors},
-    [KIND_STREAM] = {"stream", rls_inspect_stream},
-    [KIND_MOMENTS] = {"moments", rls_inspect_moments},
-    [KIND_RUN] = {"run", rls_inspect_run},
+    [KIND_MODEL] = {"model", rls_inspect_model, false},
+    [KIND_SAFETENSORS] = {"safetensors", rls_inspect_safetensors, false},
+    [KIND_STREAM] = {"stream", rls_inspect_stream, false},
+    [KIND_MOMENTS] = {"moments", rls_inspect_moments, false},
+    [KIND_RUN] = {"run", rls_inspect_run, true},
+    [KIND_CHECKPOINT] = {"checkpoint", rls_inspect_checkpoint, true},
 };
 
 /* What a directory's entries say about it. */
 typedef struct {
-    bool config_yaml, log, model, netcdf;
+    bool config_yaml, log, run_json, model, netcdf, layer, manifest;
 } signs;
 
 static bool ends_with(const char *name, const char *end)
@@ -46,6 +49,9 @@ static rls_status note_entry(rls_context *ctx, const char *path, const char *nam
     (void)path;
     found->config_yaml = found->config_yaml || strcmp(name, "config.yaml") == 0;
     found->log = found->log || strcmp(name, "log.jsonl") == 0;
+    found->run_json = found->run_json || strcmp(name, "run.json") == 0;
+    found->layer = found->layer || strncmp(name, "layer-", 6) == 0;
+    found->manifest = found->manifest || strcmp(name, "manifest.json") == 0;
     found->model = found->model || ends_with(name, ".safetensors") || strcmp(name, RLS_MODEL_INDEX) == 0 ||
                    strcmp(name, "config.json") == 0;
     found->netcdf = found->netcdf || (name[0] != '.' && ends_with(name, ".nc"));
@@ -58,8 +64,10 @@ static rls_status recognise_directory(rls_context *ctx, const char *path, kind *
     const rls_status status = rls_dir_visit(ctx, path, note_entry, &found);
     if (status != RLS_OK)
         return status;
-    if (found.config_yaml && found.log)
+    if (found.run_json || (found.config_yaml && found.log))
         *out = KIND_RUN;
+    else if (found.layer || found.manifest)
+        *out = KIND_CHECKPOINT;
     else if (found.model)
         *out = KIND_MODEL;
     else if (found.netcdf)
@@ -123,26 +131,12 @@ static rls_status recognise(rls_context *ctx, const char *path, kind *out)
     return S_ISDIR(info.st_mode) ? recognise_directory(ctx, path, out) : recognise_file(ctx, path, out);
 }
 
-json_t *rls_inspect_text(const char *text)
-{
-    json_t *string = json_string(text);
-    char *copy = string == NULL ? strdup(text) : NULL;
-    if (copy == NULL)
-        return string;
-    for (char *c = copy; *c != '\0'; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    string = json_string(copy);
-    free(copy);
-    return string;
-}
-
 rls_status rls_inspect_made(rls_context *ctx, const char *path, int failed)
 {
     return failed == 0 ? RLS_OK : rls_fail(ctx, RLS_ERR_MEMORY, "%s: no memory for its description", path);
 }
 
-rls_status rls_session_inspect(rls_context *ctx, const char *path, json_t **out)
+rls_status rls_session_inspect(rls_context *ctx, const char *path, bool verify, json_t **out)
 {
     kind found = KIND_MODEL;
     json_t *description = NULL;
@@ -152,15 +146,22 @@ rls_status rls_session_inspect(rls_context *ctx, const char *path, json_t **out)
         return status;
     int index = (int)found;
     MPI_Bcast(&index, 1, MPI_INT, 0, ctx->comm);
-    if (ctx->rank == 0) {
+    if (verify && !kinds[index].sealed) {
+        status = rls_fail(ctx, RLS_ERR_USAGE,
+                          "%s: has no checksums to verify: only a run and its checkpoints have", path);
+    } else if (ctx->rank == 0) {
         int failed = (description = json_object()) == NULL;
         failed |= json_object_set_new(description, "kind", json_string(kinds[index].name));
-        failed |= json_object_set_new(description, "path", rls_inspect_text(path));
+        failed |= json_object_set_new(description, "path", rls_json_text(path));
         status = rls_inspect_made(ctx, path, failed);
     }
     status = rls_agree(ctx, status);
     if (status == RLS_OK)
-        status = kinds[index].describe(ctx, path, description);
+        status = kinds[index].describe(ctx, path, verify, description);
+    if (status == RLS_OK && ctx->rank == 0 && kinds[index].sealed) /* all was looked at, and all is sound */
+        (void)json_object_set_new(
+            description, "verified",
+            json_boolean(verify && json_array_size(json_object_get(description, "problems")) == 0));
     if (status == RLS_OK)
         *out = description;
     else

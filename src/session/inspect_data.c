@@ -3,6 +3,7 @@
 
 #include "session/inspect_kinds.h"
 #include "store/moments.h"
+#include "store/problem.h"
 #include "store/stream.h"
 
 static json_t *stream_layer(const rls_stream_layer *layer)
@@ -20,9 +21,9 @@ static rls_status describe_stream(rls_context *ctx, const char *path, const rls_
     const bool edits = note[0] == '\0';
     json_t *layers = json_array();
     int failed = json_object_set_new(out, "bytes", json_integer(info->bytes));
-    failed |= json_object_set_new(out, "module", rls_inspect_text(info->module));
+    failed |= json_object_set_new(out, "module", rls_json_text(info->module));
     failed |= json_object_set_new(out, "use", json_string(edits ? "edits" : "anchor"));
-    failed |= json_object_set_new(out, "note", edits ? json_null() : rls_inspect_text(note));
+    failed |= json_object_set_new(out, "note", edits ? json_null() : rls_json_text(note));
     failed |= json_object_set_new(out, "value_kind",
                                   edits ? json_string(info->kind == RLS_TARGET ? "target" : "residual")
                                         : json_null());
@@ -51,8 +52,9 @@ static rls_status open_stream(rls_context *ctx, const char *path, char note[RLS_
     return rls_agree(ctx, rls_fail(ctx, first, "%s", note));
 }
 
-rls_status rls_inspect_stream(rls_context *ctx, const char *path, json_t *out)
+rls_status rls_inspect_stream(rls_context *ctx, const char *path, bool verify, json_t *out)
 {
+    (void)verify;
     char note[RLS_MESSAGE_MAX];
     rls_stream *stream = NULL;
     rls_status status = open_stream(ctx, path, note, &stream);
@@ -67,7 +69,7 @@ static rls_status describe_moments(rls_context *ctx, const char *path, const rls
 {
     json_t *layers = json_array();
     int failed = json_object_set_new(out, "bytes", json_integer(info->bytes));
-    failed |= json_object_set_new(out, "module", rls_inspect_text(info->module));
+    failed |= json_object_set_new(out, "module", rls_json_text(info->module));
     for (int i = 0; i < info->layer_count; i++) {
         const rls_moments_layer *layer = &info->layers[i];
         failed |= json_array_append_new(
@@ -78,8 +80,9 @@ static rls_status describe_moments(rls_context *ctx, const char *path, const rls
     return rls_inspect_made(ctx, path, failed);
 }
 
-rls_status rls_inspect_moments(rls_context *ctx, const char *path, json_t *out)
+rls_status rls_inspect_moments(rls_context *ctx, const char *path, bool verify, json_t *out)
 {
+    (void)verify;
     rls_moments *moments = NULL;
     rls_status status = rls_moments_open(ctx, path, &moments);
     if (status == RLS_OK)

@@ -7,6 +7,7 @@
 #include "session/inspect_kinds.h"
 #include "store/file_util.h"
 #include "store/model_dir.h"
+#include "store/problem.h"
 
 /* The lists under construction. */
 typedef struct {
@@ -32,7 +33,7 @@ static void add_tensor(listing *list, const rls_tensor *tensor, json_t *shard_na
     const char *dtype = rls_tensor_type_name(tensor->type);
     const json_int_t before = json_integer_value(json_object_get(list->dtypes, dtype));
     json_t *entry = json_object();
-    list->failed |= json_object_set_new(entry, "name", rls_inspect_text(tensor->name));
+    list->failed |= json_object_set_new(entry, "name", rls_json_text(tensor->name));
     list->failed |= json_object_set_new(entry, "dtype", json_string(dtype));
     list->failed |= json_object_set_new(entry, "shape", shape_of(tensor));
     list->failed |= json_object_set(entry, "shard", shard_name);
@@ -43,7 +44,7 @@ static void add_tensor(listing *list, const rls_tensor *tensor, json_t *shard_na
 
 static void add_shard(listing *list, const char *name, int64_t bytes, const rls_tensor_table *table)
 {
-    json_t *text = rls_inspect_text(name), *entry = json_object();
+    json_t *text = rls_json_text(name), *entry = json_object();
     const int64_t count = rls_tensor_table_count(table);
     list->failed |= json_object_set(entry, "name", text);
     list->failed |= json_object_set_new(entry, "bytes", json_integer(bytes));
@@ -75,7 +76,7 @@ static rls_status describe_model(rls_context *ctx, const char *path, const rls_m
 {
     listing list = listing_begin();
     list.failed |= json_object_set_new(out, "bytes", json_integer(rls_model_dir_bytes(model)));
-    list.failed |= json_object_set_new(out, "model_type", rls_inspect_text(config->model_type));
+    list.failed |= json_object_set_new(out, "model_type", rls_json_text(config->model_type));
     list.failed |= json_object_set_new(out, "layout", json_string(config->conv1d ? "conv1d" : "linear"));
     for (int64_t i = 0; i < rls_model_dir_shards(model); i++) {
         const rls_shard *shard = rls_model_dir_shard(model, i);
@@ -84,8 +85,9 @@ static rls_status describe_model(rls_context *ctx, const char *path, const rls_m
     return listing_end(ctx, path, &list, out);
 }
 
-rls_status rls_inspect_model(rls_context *ctx, const char *path, json_t *out)
+rls_status rls_inspect_model(rls_context *ctx, const char *path, bool verify, json_t *out)
 {
+    (void)verify;
     rls_model_config config;
     rls_model_dir *model = NULL;
     rls_status status = rls_model_config_read(ctx, path, &config);
@@ -127,7 +129,8 @@ static rls_status describe_file(rls_context *ctx, const char *path, json_t *out)
     return status;
 }
 
-rls_status rls_inspect_safetensors(rls_context *ctx, const char *path, json_t *out)
+rls_status rls_inspect_safetensors(rls_context *ctx, const char *path, bool verify, json_t *out)
 {
+    (void)verify;
     return rls_agree(ctx, ctx->rank == 0 ? describe_file(ctx, path, out) : RLS_OK);
 }

@@ -74,14 +74,18 @@ rls_status rls_run_save(rls_run *run)
     rls_context *ctx = run->ctx;
     const double start = rls_profile_start();
     json_t *manifest = NULL;
+    rls_status status =
+        rls_agree(ctx, rls_run_dir_sync_log(run->dir)); /* its batches will not be logged again */
+    if (status != RLS_OK)
+        return status;
     if (ctx->rank == 0)
         manifest = json_pack("{s:I, s:I, s:I, s:s, s:s, s:O}", "edits", (json_int_t)run->totals.edits,
                              "batches", (json_int_t)run->totals.batches, "segments",
                              (json_int_t)rls_journal_segments(run->journal), "dtype",
                              rls_dtype_name(run->config->state.dtype), "config", rls_config_text(run->config),
                              "run", run->identity);
-    rls_status status = rls_states_save(run->states, run->checkpoints_path, run->totals.edits,
-                                        rls_run_dir_token(run->dir), manifest);
+    status = rls_states_save(run->states, run->checkpoints_path, run->totals.edits,
+                             rls_run_dir_token(run->dir), manifest);
     if (status != RLS_OK)
         return status;
     run->saved_step = run->totals.edits;

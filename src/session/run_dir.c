@@ -18,7 +18,10 @@
 #include "base/memory.h"
 #include "base/share.h"
 #include "store/file_util.h"
+#include "store/leftover.h"
 #include "store/manifest.h"
+#include "store/problem.h"
+#include "store/tree.h"
 
 struct rls_run_dir {
     rls_context *ctx;
@@ -30,18 +33,33 @@ struct rls_run_dir {
 
 enum { CONFIG_BYTES_MAX = 1 << 20 };
 
-/* Whether a directory holds nothing; errno tells when it cannot be read (-1). */
+/* Whether a name is of what a run that died before it had a run.json leaves behind. */
+static bool is_unborn(const char *name)
+{
+    static const char *const NAMES[] = {
+        ".", "..", ".lock", "config.yaml", "config.yaml.partial", "log.jsonl", "run.json.partial"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++)
+        if (strcmp(name, NAMES[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Whether a directory holds nothing, or only what an unborn run left in it (its lock among it); errno tells
+ * when it cannot be read (-1). */
 static int is_empty(const char *path)
 {
     DIR *dir = opendir(path);
     if (dir == NULL)
         return -1;
-    int empty = 1;
-    for (const struct dirent *entry = readdir(dir); entry != NULL && empty == 1; entry = readdir(dir))
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            empty = 0;
+    int entries = 0;
+    bool unborn = true, lock = false;
+    for (const struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        entries++;
+        unborn = unborn && is_unborn(entry->d_name);
+        lock = lock || strcmp(entry->d_name, ".lock") == 0;
+    }
     closedir(dir);
-    return empty;
+    return entries == 2 || (unborn && lock);
 }
 
 static rls_status check_on_root(rls_context *ctx, const char *path)
@@ -168,11 +186,12 @@ static rls_status create_on_root(rls_run_dir *run, const char *config_text, json
     rls_context *ctx = run->ctx;
     char *config = NULL, *about = NULL;
     rls_status status = check_on_root(ctx, run->path);
-    if (status == RLS_OK && mkdir(run->path, 0777) != 0 && errno != EEXIST)
-        status =
-            rls_fail(ctx, RLS_ERR_IO, "%s: cannot make the run directory: %s", run->path, strerror(errno));
+    if (status == RLS_OK)
+        status = rls_dir_make(ctx, run->path);
     if (status == RLS_OK)
         status = take_lock(run);
+    if (status == RLS_OK) /* another run may have come and gone meanwhile */
+        status = check_on_root(ctx, run->path);
     if (status == RLS_OK)
         status = rls_run_dir_path(ctx, run, "config.yaml", &config);
     if (status == RLS_OK)
@@ -313,61 +332,127 @@ json_t *rls_json_real(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-/* Bytes of the first sound lines, numbered 1, 2, ..., at most `most`. */
-static size_t sound_lines(const char *text, int64_t most, int64_t *kept)
+/* A log as it is read: where the sound line of each batch is. */
+typedef struct {
+    const int64_t *ends; /* [batches]: edits after each */
+    int64_t batches;
+    size_t *at, *bytes; /* [batches]; bytes 0: there is none */
+    bool damaged;       /* a whole line was not sound */
+} log_lines;
+
+/* Takes the lines in their order, and only those that agree with the journal. */
+static void find_lines(const char *text, log_lines *lines)
 {
-    size_t at = 0;
-    for (*kept = 0; *kept < most;) {
-        const char *end = strchr(text + at, '\n');
-        if (end == NULL)
-            break;
-        json_t *line = json_loadb(text + at, (size_t)(end - (text + at)), JSON_REJECT_DUPLICATES, NULL);
-        const bool sound = line != NULL && json_integer_value(json_object_get(line, "batch")) == *kept + 1 &&
-                           rls_manifest_sealed(line);
-        json_decref(line);
-        if (!sound)
-            break;
-        ++*kept;
-        at = (size_t)(end - text) + 1;
+    int64_t last = 0;
+    for (const char *line = text, *end = NULL; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        json_t *object = rls_manifest_from_line(line, (size_t)(end - line));
+        const int64_t batch = json_integer_value(json_object_get(object, "batch"));
+        if (object == NULL || batch <= last) {
+            lines->damaged = true;
+        } else if (batch <= lines->batches &&
+                   json_integer_value(json_object_get(object, "edits")) == lines->ends[batch - 1]) {
+            lines->at[batch - 1] = (size_t)(line - text);
+            lines->bytes[batch - 1] = (size_t)(end - line);
+            last = batch;
+        }
+        json_decref(object);
     }
-    return at;
 }
 
-static rls_status rewind_on_root(rls_run_dir *run, int64_t batches, int64_t *kept)
+/* What stands for the line of a batch that was lost. */
+static bool write_lost_line(FILE *out, const int64_t *ends, int64_t batch)
+{
+    const int64_t before = batch > 1 ? ends[batch - 2] : 0;
+    json_t *line =
+        json_pack("{s:I, s:I, s:I, s:b}", "batch", (json_int_t)batch, "edits", (json_int_t)ends[batch - 1],
+                  "batch_edits", (json_int_t)(ends[batch - 1] - before), "lost", 1);
+    char *text = rls_manifest_to_line(line);
+    const bool written = text != NULL && fprintf(out, "%s\n", text) > 0;
+    json_decref(line);
+    free(text);
+    return written;
+}
+
+/* The log to go on with, in memory: all lines, up to the first one missing that will be logged again. */
+static rls_status compose_log(rls_context *ctx, const char *text, const log_lines *lines, int64_t saved,
+                              char **out, size_t *bytes, int64_t *kept, int64_t *lost)
+{
+    FILE *stream = open_memstream(out, bytes);
+    bool good = stream != NULL;
+    *kept = 0;
+    for (; *kept < lines->batches && good; ++*kept) {
+        const int64_t i = *kept;
+        if (lines->bytes[i] > 0) {
+            good = fprintf(stream, "%.*s\n", (int)lines->bytes[i], text + lines->at[i]) > 0;
+        } else if (i < saved) {
+            good = write_lost_line(stream, lines->ends, i + 1);
+            ++*lost;
+        } else {
+            break;
+        }
+    }
+    if (stream != NULL && fclose(stream) != 0)
+        good = false;
+    return good ? RLS_OK : rls_fail(ctx, RLS_ERR_MEMORY, "no memory for log.jsonl");
+}
+
+static rls_status rewind_on_root(rls_run_dir *run, const int64_t *ends, int64_t batches, int64_t saved,
+                                 int64_t *kept)
 {
     rls_context *ctx = run->ctx;
-    char *path = NULL, *text = NULL;
-    int64_t bytes = 0;
+    char *path = NULL, *text = NULL, *composed = NULL;
+    void *memory = NULL;
+    int64_t bytes = 0, lost = 0;
+    size_t length = 0;
     rls_status status = rls_run_dir_path(ctx, run, "log.jsonl", &path);
-    if (status == RLS_OK && access(path, F_OK) == 0)
+    const bool there = status == RLS_OK && access(path, F_OK) == 0;
+    if (there)
         status = rls_file_read_whole(ctx, path, INT64_MAX / 2, &text, &bytes);
+    if (status == RLS_OK)
+        status = rls_alloc_zero(ctx, 2 * batches + 1, sizeof(size_t), &memory);
     if (status == RLS_OK) {
-        const size_t sound = text != NULL ? sound_lines(text, batches, kept) : 0;
-        if ((int64_t)sound != bytes)
-            status = rls_file_replace(ctx, path, text, (int64_t)sound);
+        log_lines lines = {
+            .ends = ends, .batches = batches, .at = memory, .bytes = (size_t *)memory + batches};
+        find_lines(text != NULL ? text : "", &lines);
+        status = compose_log(ctx, text, &lines, saved, &composed, &length, kept, &lost);
+        if (status == RLS_OK && (lines.damaged || lost > 0)) {
+            rls_log(ctx, RLS_LOG_WARNING, "%s: damaged: %" PRId64 " of its lines are lost", path, lost);
+            status = there ? rls_keep_copy(ctx, path) : RLS_OK;
+        }
     }
+    if (status == RLS_OK && (!there || (int64_t)length != bytes || memcmp(composed, text, length) != 0))
+        status = rls_file_replace(ctx, path, composed, (int64_t)length);
     if (status == RLS_OK)
         status = open_log(run, "a");
+    free(memory);
+    free(composed);
     free(path);
     free(text);
     return status;
 }
 
-rls_status rls_run_dir_rewind_log(rls_run_dir *run, int64_t batches, int64_t *kept)
+rls_status rls_run_dir_rewind_log(rls_run_dir *run, const int64_t *ends, int64_t batches, int64_t saved,
+                                  int64_t *kept)
 {
     *kept = 0;
     const rls_status status =
-        rls_agree(run->ctx, run->ctx->rank == 0 ? rewind_on_root(run, batches, kept) : RLS_OK);
+        rls_agree(run->ctx, run->ctx->rank == 0 ? rewind_on_root(run, ends, batches, saved, kept) : RLS_OK);
     if (status == RLS_OK)
         MPI_Bcast(kept, 1, MPI_INT64_T, 0, run->ctx->comm);
     return status;
 }
 
+rls_status rls_run_dir_sync_log(rls_run_dir *run)
+{
+    if (run->ctx->rank == 0 && fsync(fileno(run->log)) != 0)
+        return rls_fail(run->ctx, RLS_ERR_IO, "%s/log.jsonl: cannot be put on the disk: %s", run->path,
+                        strerror(errno));
+    return RLS_OK;
+}
+
 rls_status rls_run_dir_log(rls_run_dir *run, json_t *line)
 {
-    char *text = line != NULL && rls_manifest_seal(line)
-                     ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17))
-                     : NULL;
+    char *text = rls_manifest_to_line(line);
     json_decref(line);
     if (text == NULL)
         return rls_fail(run->ctx, RLS_ERR_MEMORY, "no memory for a line of log.jsonl");
@@ -401,20 +486,59 @@ rls_status rls_run_dir_summary(rls_run_dir *run, json_t *summary)
     return rls_agree(run->ctx, run->ctx->rank == 0 ? summary_on_root(run, summary) : RLS_OK);
 }
 
+/* Rank 0: the summary; NULL when there is none yet. A damaged one is set aside, to be written anew. */
+static rls_status read_summary(const rls_run_dir *run, json_t **summary)
+{
+    rls_context *ctx = run->ctx;
+    char *path = NULL;
+    *summary = NULL;
+    rls_status status = rls_run_dir_path(ctx, run, "summary.json", &path);
+    if (status == RLS_OK && access(path, F_OK) == 0 &&
+        rls_manifest_read(ctx, path, RLS_SUMMARY_FORMAT, summary) != RLS_OK) {
+        rls_log(ctx, RLS_LOG_WARNING, "%s: the run's end is done again", rls_context_message(ctx));
+        rls_clear_failure(ctx);
+        status = rls_set_aside(ctx, path);
+    }
+    free(path);
+    return status;
+}
+
+/* Rank 0: what is wrong with the model, which is set aside then. */
+static rls_status judge_model(rls_context *ctx, const char *model, const json_t *problems)
+{
+    char why[768];
+    if (json_array_size(problems) == 0)
+        return RLS_OK;
+    rls_log(ctx, RLS_LOG_WARNING, "%s: it is set aside and written again",
+            rls_problem_first(problems, why, sizeof why));
+    return rls_set_aside(ctx, model);
+}
+
 rls_status rls_run_dir_finished(const rls_run_dir *run, bool *finished)
 {
     rls_context *ctx = run->ctx;
+    json_t *summary = NULL, *problems = NULL;
+    char *model = NULL;
     int sound = 0;
-    if (ctx->rank == 0) {
-        char *path = NULL;
-        json_t *summary = NULL;
-        if (rls_run_dir_path(ctx, run, "summary.json", &path) == RLS_OK)
-            sound = rls_manifest_read(ctx, path, RLS_SUMMARY_FORMAT, &summary) == RLS_OK;
-        rls_clear_failure(ctx); /* a missing or damaged summary is written anew */
-        json_decref(summary);
-        free(path);
-    }
+    *finished = false;
+    rls_status status = rls_run_dir_path(ctx, run, "model", &model);
+    if (status == RLS_OK && ctx->rank == 0)
+        status = read_summary(run, &summary);
+    if (status == RLS_OK && ctx->rank == 0 && (problems = json_array()) == NULL)
+        status = rls_fail(ctx, RLS_ERR_MEMORY, "no memory for the model's problems");
+    status = rls_agree(ctx, status);
+    sound = summary != NULL;
     MPI_Bcast(&sound, 1, MPI_INT, 0, ctx->comm);
-    *finished = sound != 0;
-    return RLS_OK;
+    if (status == RLS_OK && sound != 0) {
+        status = rls_tree_examine(ctx, model, json_object_get(summary, "model_files"), problems);
+        sound = json_array_size(problems) == 0;
+        MPI_Bcast(&sound, 1, MPI_INT, 0, ctx->comm);
+        if (status == RLS_OK)
+            status = rls_agree(ctx, ctx->rank == 0 ? judge_model(ctx, model, problems) : RLS_OK);
+    }
+    json_decref(summary);
+    json_decref(problems);
+    free(model);
+    *finished = status == RLS_OK && sound != 0;
+    return status;
 }

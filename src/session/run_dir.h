@@ -48,9 +48,15 @@ RLS_NODISCARD rls_status rls_run_dir_path(rls_context *ctx, const rls_run_dir *r
                                           char **out);
 const char *rls_run_dir_token(const rls_run_dir *run);
 
-/* Cuts log.jsonl down to its first sound lines, at most `batches` of them: what came after is logged again.
- * *kept: how many. Collective. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
-RLS_NODISCARD rls_status rls_run_dir_rewind_log(rls_run_dir *run, int64_t batches, int64_t *kept);
+/* Cuts log.jsonl down to the lines of the journal's batches, up to the first one missing: the others are
+ * logged again. ends [batches]: edits after each batch. saved: batches that will not be applied again; a line
+ * of theirs that is missing is replaced by one that says so ("lost"). A damaged log is kept as *.damaged.
+ * *kept: lines there are then. Collective. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_run_dir_rewind_log(rls_run_dir *run, const int64_t *ends, int64_t batches,
+                                                int64_t saved, int64_t *kept);
+
+/* Puts the log on the disk. Not collective: pass the status to the next agreement. */
+RLS_NODISCARD rls_status rls_run_dir_sync_log(rls_run_dir *run);
 
 /* Appends one line, sealed with its checksum, to log.jsonl. Rank 0 only, not collective: pass the status to
  * the next agreement. line is consumed. */
@@ -59,7 +65,8 @@ RLS_NODISCARD rls_status rls_run_dir_log(rls_run_dir *run, json_t *line);
 /* Writes summary.json as a manifest. Collective; summary is consumed on rank 0, NULL elsewhere. */
 RLS_NODISCARD rls_status rls_run_dir_summary(rls_run_dir *run, json_t *summary);
 
-/* Whether the run is finished: it has a sound summary.json. Collective. */
+/* Whether the run is finished: it has a sound summary.json, and the model is what that says. Collective. A
+ * damaged one of them is set aside. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_run_dir_finished(const rls_run_dir *run, bool *finished);
 
 /* A JSON number, null for what JSON cannot hold (infinity, not a number). Not collective. */

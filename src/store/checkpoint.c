@@ -13,6 +13,7 @@
 #include "linalg/symmetric.h"
 #include "store/digest.h"
 #include "store/file_util.h"
+#include "store/leftover.h"
 #include "store/manifest.h"
 #include "store/netcdf_matrix.h"
 
@@ -40,25 +41,18 @@ static rls_status step_directory(rls_context *ctx, const char *dir, int64_t step
  */
 static rls_status clear_place(const writing *w)
 {
-    char manifest[1024], aside[1024];
-    if (access(w->final, F_OK) != 0)
-        return RLS_OK;
-    (void)snprintf(manifest, sizeof manifest, "%s/manifest.json", w->final);
-    if (access(manifest, F_OK) != 0)
-        return rls_dir_remove(w->ctx, w->final);
-    (void)snprintf(aside, sizeof aside, "%s.damaged", w->final);
-    for (int k = 2; access(aside, F_OK) == 0 && k < 1000; k++)
-        (void)snprintf(aside, sizeof aside, "%s.damaged-%d", w->final, k);
-    if (rename(w->final, aside) != 0)
-        return rls_fail(w->ctx, RLS_ERR_IO, "%s: cannot be set aside: %s", w->final, strerror(errno));
-    return RLS_OK;
+    char *manifest = NULL;
+    rls_status status = rls_asprintf(w->ctx, &manifest, "%s/manifest.json", w->final);
+    if (status == RLS_OK)
+        status = access(manifest, F_OK) != 0 && errno == ENOENT ? rls_dir_remove(w->ctx, w->final)
+                                                                : rls_set_aside(w->ctx, w->final);
+    free(manifest);
+    return status;
 }
 
 static rls_status make_directories(const writing *w)
 {
-    rls_status status = RLS_OK;
-    if (mkdir(w->dir, 0777) != 0 && errno != EEXIST)
-        status = rls_fail(w->ctx, RLS_ERR_IO, "%s: cannot be made: %s", w->dir, strerror(errno));
+    rls_status status = rls_dir_make(w->ctx, w->dir);
     if (status == RLS_OK)
         status = rls_dir_remove(w->ctx, w->partial);
     if (status == RLS_OK && mkdir(w->partial, 0777) != 0)

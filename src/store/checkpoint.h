@@ -9,6 +9,8 @@
 #ifndef STORE_CHECKPOINT_H
 #define STORE_CHECKPOINT_H
 
+#include <stdbool.h>
+
 #include <jansson.h>
 
 #include "linalg/matrix.h"
@@ -41,12 +43,35 @@ RLS_NODISCARD rls_status rls_checkpoint_load(rls_context *ctx, const char *dir, 
 RLS_NODISCARD rls_status rls_checkpoint_list(rls_context *ctx, const char *dir, int64_t **steps,
                                              int64_t *count);
 
+/* What a checkpoint's directory holds. Equal on all ranks. */
+typedef struct {
+    bool committed;   /* it has a manifest; without one it does not exist, and nothing is wrong with it */
+    json_t *manifest; /* NULL: none, or a damaged one */
+    json_t *problems; /* what is wrong, as store/problem.h has it; empty for a sound one */
+    int64_t bytes;    /* of its files */
+} rls_checkpoint_survey;
+
+/* Checks the checkpoint in a directory against its manifest: the sizes of its files and, with `digests`,
+ * every checksum, in parallel. Collective. A directory named step-<number> has to be of that step. Free with
+ * rls_checkpoint_survey_free. Returns RLS_ERR_MEMORY; damage is no failure. */
+RLS_NODISCARD rls_status rls_checkpoint_examine(rls_context *ctx, const char *directory, bool digests,
+                                                rls_checkpoint_survey *out);
+void rls_checkpoint_survey_free(rls_checkpoint_survey *survey);
+
 /* Checks a checkpoint against its manifest: every file's digest, in parallel with `digests`, otherwise only
- * the manifest. Collective. *manifest: equal on all ranks, NULL when the checkpoint is not sound; why[768] is
- * then the reason. bytes: of its files. Free with json_decref. Returns RLS_ERR_IO, RLS_ERR_MEMORY; damage is
- * no failure. */
+ * the manifest and the files' sizes. Collective. *manifest: equal on all ranks, NULL when the checkpoint is
+ * not sound; why[768] is then the reason. bytes: of its files. Free with json_decref. Returns RLS_ERR_IO,
+ * RLS_ERR_MEMORY; damage is no failure. */
 RLS_NODISCARD rls_status rls_checkpoint_verify(rls_context *ctx, const char *dir, int64_t step, bool digests,
                                                json_t **manifest, int64_t *bytes, char why[768]);
+
+/* Removes what never became a checkpoint or is one no longer: directories under temporary names, and those
+ * without a manifest, which runs that died left. Collective. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_checkpoint_clear(rls_context *ctx, const char *dir);
+
+/* Renames the checkpoint of a step to *.damaged: it is no checkpoint any more, and no evidence is lost.
+ * Collective. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_checkpoint_set_aside(rls_context *ctx, const char *dir, int64_t step);
 
 /* Deletes old checkpoints: keeps the newest `keep` committed ones and every one whose step is a multiple of
  * keep_every (0: none). Collective. The manifest goes first, so that no half-deleted checkpoint is ever taken

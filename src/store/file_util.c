@@ -11,7 +11,7 @@
 
 #include "base/memory.h"
 
-enum { COPY_BYTES = 1 << 20, FILE_MODE = 0666, DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
+enum { COPY_BYTES = 1 << 20, FILE_MODE = 0666, DIR_MODE = 0777, DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
 
 rls_status rls_input_status(int error)
 {
@@ -212,6 +212,18 @@ static rls_status sync_entry(rls_context *ctx, const char *path, const char *nam
     else if (status == RLS_OK && S_ISDIR(info.st_mode))
         status = rls_dir_sync(ctx, child, true);
     free(child);
+    return status;
+}
+
+rls_status rls_dir_make(rls_context *ctx, const char *path)
+{
+    char *parent = NULL;
+    if (mkdir(path, DIR_MODE) != 0)
+        return errno == EEXIST ? RLS_OK : fail_output(ctx, path, "make this directory");
+    rls_status status = rls_asprintf(ctx, &parent, "%s/..", path);
+    if (status == RLS_OK)
+        status = rls_dir_sync(ctx, parent, false);
+    free(parent);
     return status;
 }
 

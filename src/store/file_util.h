@@ -57,4 +57,8 @@ RLS_NODISCARD rls_status rls_dir_sync(rls_context *ctx, const char *path, bool b
  * followed. Nothing there is fine. Returns RLS_ERR_IO. */
 RLS_NODISCARD rls_status rls_dir_remove(rls_context *ctx, const char *path);
 
+/* Makes a directory, when there is none, so that it is there for good (its parent is put on the disk). Not
+ * collective. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_dir_make(rls_context *ctx, const char *path);
+
 #endif

@@ -1,17 +1,16 @@
 #include "store/journal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/fault.h"
 #include "base/memory.h"
 #include "store/digest.h"
 #include "store/file_util.h"
+#include "store/leftover.h"
 #include "store/manifest.h"
 #include "store/stream_write.h"
 
@@ -28,27 +27,6 @@ static rls_status segment_path(rls_context *ctx, const char *dir, int64_t number
                                char **out)
 {
     return rls_asprintf(ctx, out, "%s/segment-%06" PRId64 ".%s", dir, number, ending);
-}
-
-/* Removes what dead runs left unfinished. Rank 0. */
-static rls_status remove_partial(rls_context *ctx, const char *path)
-{
-    DIR *dir = opendir(path);
-    rls_status status = RLS_OK;
-    if (dir == NULL)
-        return rls_fail(ctx, RLS_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
-    for (const struct dirent *e = readdir(dir); e != NULL && status == RLS_OK; e = readdir(dir)) {
-        const size_t len = strlen(e->d_name);
-        if (len < 9 || strcmp(e->d_name + len - 8, ".partial") != 0)
-            continue;
-        char *file = NULL;
-        status = rls_asprintf(ctx, &file, "%s/%s", path, e->d_name);
-        if (status == RLS_OK)
-            status = rls_dir_remove(ctx, file);
-        free(file);
-    }
-    closedir(dir);
-    return status;
 }
 
 static rls_status copy_info(rls_context *ctx, const rls_stream_info *from, rls_stream_info *to)
@@ -79,10 +57,10 @@ rls_status rls_journal_open(rls_context *ctx, const char *path, const char *toke
         status = rls_strdup(ctx, token, &journal->token);
     if (status == RLS_OK)
         status = copy_info(ctx, info, &journal->info);
-    if (status == RLS_OK && ctx->rank == 0 && mkdir(path, 0777) != 0 && errno != EEXIST)
-        status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be made: %s", path, strerror(errno));
     if (status == RLS_OK && ctx->rank == 0)
-        status = remove_partial(ctx, path);
+        status = rls_dir_make(ctx, path);
+    if (status == RLS_OK && ctx->rank == 0)
+        status = rls_partial_remove(ctx, path);
     status = rls_agree(ctx, status);
     if (status != RLS_OK)
         rls_journal_close(&journal);

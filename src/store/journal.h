@@ -10,6 +10,8 @@
 #ifndef STORE_JOURNAL_H
 #define STORE_JOURNAL_H
 
+#include <jansson.h>
+
 #include "store/stream_header.h"
 
 typedef struct rls_journal rls_journal;
@@ -41,7 +43,8 @@ typedef struct {
     int64_t sound;   /* of those, how many are whole, from the first on without a gap */
     int64_t *ends;   /* [sound]: edits up to and with each */
     int64_t bytes;
-    char why[768]; /* what is wrong with segment number `sound`; "" when all are sound */
+    json_t *problems; /* rank 0: what is wrong with segments, as store/problem.h has it; NULL elsewhere */
+    char why[768];    /* the first of them: of segment number `sound`; "" when all are sound */
 } rls_journal_survey;
 
 /* Checks every segment against its manifest, in parallel. Collective. No directory: nothing present.

@@ -1,7 +1,7 @@
 /* Looking at a journal that some run left. */
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +9,11 @@
 
 #include "base/memory.h"
 #include "store/digest.h"
+#include "store/file_util.h"
 #include "store/journal.h"
+#include "store/leftover.h"
 #include "store/manifest.h"
+#include "store/problem.h"
 
 /* The number in "segment-000012.nc" or ".json"; -1 for any other name. */
 static int64_t segment_number(const char *name)
@@ -25,44 +28,60 @@ static int64_t segment_number(const char *name)
     return strcmp(end, ".nc") == 0 ? (int64_t)number : -1;
 }
 
+static rls_status note_segment(rls_context *ctx, const char *path, const char *name, void *user)
+{
+    (void)ctx;
+    (void)path;
+    int64_t *present = user;
+    const int64_t number = segment_number(name);
+    *present = number >= *present ? number + 1 : *present;
+    return RLS_OK;
+}
+
 /* Rank 0: one more than the largest segment number; 0 without a directory. */
 static rls_status count_present(rls_context *ctx, const char *path, int64_t *present)
 {
     *present = 0;
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        return errno == ENOENT ? RLS_OK
-                               : rls_fail(ctx, RLS_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
-    for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-        const int64_t number = segment_number(e->d_name);
-        *present = number >= *present ? number + 1 : *present;
-    }
-    closedir(dir);
-    return RLS_OK;
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        return RLS_OK;
+    return rls_dir_visit(ctx, path, note_segment, present);
 }
 
-/* Rank 0: compares segment i with its manifest; false (and why) when it is not sound. */
-static bool segment_sound(rls_context *ctx, const char *path, int64_t i, int64_t first,
-                          const rls_digest *digest, int64_t *edits, char why[768])
+/* Rank 0: compares segment i with its manifest, and gives where the edits end that it has. Whatever is wrong
+ * is added to the problems. */
+static void check_segment(rls_context *ctx, const char *path, int64_t i, const char *file,
+                          const rls_digest *digest, int64_t *end, json_t *problems)
 {
-    char file[512], reason[128];
+    char *name = NULL, reason[128];
     json_t *manifest = NULL;
-    (void)snprintf(file, sizeof file, "%s/segment-%06" PRId64 ".json", path, i);
-    bool sound = rls_manifest_read(ctx, file, "rlsedit-segment", &manifest) == RLS_OK;
-    if (!sound) {
-        (void)snprintf(why, 768, "%s", rls_context_message(ctx));
-        rls_clear_failure(ctx);
-    } else if (json_integer_value(json_object_get(manifest, "first")) != first ||
-               json_integer_value(json_object_get(manifest, "segment")) != i) {
-        sound = false;
-        (void)snprintf(why, 768, "%s: does not follow the segment before", file);
-    } else if (!rls_digest_matches(digest, json_object_get(manifest, "digest"), reason)) {
-        sound = false;
-        (void)snprintf(why, 768, "%s/segment-%06" PRId64 ".nc %s", path, i, reason);
-    }
-    *edits = json_integer_value(json_object_get(manifest, "edits"));
+    rls_status status = rls_asprintf(ctx, &name, "%s/segment-%06" PRId64 ".json", path, i);
+    if (status == RLS_OK)
+        status = rls_manifest_read(ctx, name, "rlsedit-segment", &manifest);
+    const json_int_t first = json_integer_value(json_object_get(manifest, "first"));
+    if (status != RLS_OK)
+        rls_problem_take(ctx, problems, name != NULL ? name : path);
+    else if ((*end >= 0 && first != *end) || json_integer_value(json_object_get(manifest, "segment")) != i)
+        rls_problem_add(problems, name, "does not follow the segment before");
+    if (digest->bytes < 0)
+        rls_problem_add(problems, file, "is missing or cannot be read");
+    else if (manifest != NULL && !rls_digest_matches(digest, json_object_get(manifest, "digest"), reason))
+        rls_problem_add(problems, file, "%s", reason);
+    *end = manifest != NULL ? (int64_t)(first + json_integer_value(json_object_get(manifest, "edits"))) : -1;
     json_decref(manifest);
-    return sound;
+    free(name);
+}
+
+/* Rank 0: all segments; those before the first problem are sound. */
+static void check_segments(rls_context *ctx, const char *path, char *const *files, const rls_digest *digests,
+                           rls_journal_survey *out)
+{
+    int64_t end = 0;
+    for (int64_t i = 0; i < out->present; i++) {
+        check_segment(ctx, path, i, files[i], &digests[i], &end, out->problems);
+        if (json_array_size(out->problems) == 0)
+            out->ends[out->sound++] = end;
+    }
+    (void)rls_problem_first(out->problems, out->why, sizeof out->why);
 }
 
 static void free_paths(char **paths, int64_t count)
@@ -96,18 +115,15 @@ rls_status rls_journal_examine(rls_context *ctx, const char *path, rls_journal_s
     status = make_paths(ctx, path, out->present, &paths);
     if (status == RLS_OK)
         status = rls_alloc_zero(ctx, out->present, sizeof(int64_t), &ends);
+    if (status == RLS_OK && ctx->rank == 0 && (out->problems = json_array()) == NULL)
+        status = rls_fail(ctx, RLS_ERR_MEMORY, "no memory for a journal's problems");
     status = rls_agree(ctx, status);
     out->ends = ends;
     if (status == RLS_OK)
         status = rls_digest_files(ctx, (const char *const *)paths, out->present, &digests);
     if (status == RLS_OK) {
-        int64_t edits = 0, first = 0;
-        for (int64_t i = 0; i < out->present && ctx->rank == 0; i++) {
-            if (!segment_sound(ctx, path, i, first, &digests[i], &edits, out->why))
-                break;
-            first += edits;
-            out->ends[out->sound++] = first;
-        }
+        if (ctx->rank == 0)
+            check_segments(ctx, path, paths, digests, out);
         for (int64_t i = 0; i < out->present; i++)
             out->bytes += digests[i].bytes > 0 ? digests[i].bytes : 0;
         MPI_Bcast(&out->sound, 1, MPI_INT64_T, 0, ctx->comm);
@@ -125,31 +141,28 @@ void rls_journal_survey_free(rls_journal_survey *survey)
 {
     free(survey->ends);
     survey->ends = NULL;
+    json_decref(survey->problems);
+    survey->problems = NULL;
 }
 
-/* Rank 0: name -> name.damaged, or the first name.damaged-k that is free. */
-static rls_status set_aside(rls_context *ctx, const char *file)
+static rls_status set_aside(rls_context *ctx, const char *path, int64_t number, const char *ending)
 {
-    char to[768];
-    (void)snprintf(to, sizeof to, "%s.damaged", file);
-    for (int k = 2; access(to, F_OK) == 0 && k < 1000; k++)
-        (void)snprintf(to, sizeof to, "%s.damaged-%d", file, k);
-    if (rename(file, to) != 0 && errno != ENOENT)
-        return rls_fail(ctx, RLS_ERR_IO, "%s: cannot be set aside: %s", file, strerror(errno));
-    return RLS_OK;
+    char *file = NULL;
+    rls_status status = rls_asprintf(ctx, &file, "%s/segment-%06" PRId64 ".%s", path, number, ending);
+    if (status == RLS_OK)
+        status = rls_set_aside(ctx, file);
+    free(file);
+    return status;
 }
 
 rls_status rls_journal_set_aside(rls_context *ctx, const char *path, int64_t first, int64_t present)
 {
     rls_status status = RLS_OK;
-    char file[640];
-    for (int64_t i = present;
-         i-- > first && ctx->rank == 0 && status == RLS_OK;) { /* last first: never a gap before the end */
-        (void)snprintf(file, sizeof file, "%s/segment-%06" PRId64 ".nc", path, i);
-        status = set_aside(ctx, file);
-        (void)snprintf(file, sizeof file, "%s/segment-%06" PRId64 ".json", path, i);
+    for (int64_t i = present; i-- > first && ctx->rank == 0 && status == RLS_OK;) { /* last first: never a gap
+                                                                                       before the end */
+        status = set_aside(ctx, path, i, "nc");
         if (status == RLS_OK)
-            status = set_aside(ctx, file);
+            status = set_aside(ctx, path, i, "json");
     }
     return rls_agree(ctx, status);
 }

@@ -11,14 +11,16 @@
 #include "store/file_util.h"
 
 enum { MANIFEST_BYTES_MAX = 1 << 30 };
-static const size_t DUMP_FLAGS = JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17);
+static const size_t SEAL_FLAGS = JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17);
+static const size_t FILE_FLAGS = JSON_INDENT(1) | JSON_REAL_PRECISION(17);
+static const size_t LINE_FLAGS = JSON_COMPACT | JSON_REAL_PRECISION(17);
 
 /* The checksum of an object without its member "checksum". */
 static bool object_hash(const json_t *object, char text[RLS_HASH_TEXT])
 {
     json_t *bare = json_copy((json_t *)object);
     (void)json_object_del(bare, "checksum");
-    char *dump = json_dumps(bare, DUMP_FLAGS);
+    char *dump = json_dumps(bare, SEAL_FLAGS);
     if (dump != NULL)
         (void)rls_hash_text(rls_hash_bytes(dump, strlen(dump)), text);
     json_decref(bare);
@@ -37,6 +39,30 @@ bool rls_manifest_sealed(const json_t *object)
     char text[RLS_HASH_TEXT];
     const char *have = json_string_value(json_object_get(object, "checksum"));
     return have != NULL && object_hash(object, text) && strcmp(have, text) == 0;
+}
+
+/* Whether the bytes are what the object would be written as: no bit is free, not one of white space or of
+ * "1E5". */
+static bool is_dump(const json_t *object, const char *text, size_t bytes, size_t flags)
+{
+    char *dump = json_dumps(object, flags);
+    const bool same = dump != NULL && strlen(dump) == bytes && memcmp(dump, text, bytes) == 0;
+    free(dump);
+    return same;
+}
+
+char *rls_manifest_to_line(json_t *object)
+{
+    return object != NULL && rls_manifest_seal(object) ? json_dumps(object, LINE_FLAGS) : NULL;
+}
+
+json_t *rls_manifest_from_line(const char *text, size_t bytes)
+{
+    json_t *object = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, NULL);
+    if (object == NULL || (rls_manifest_sealed(object) && is_dump(object, text, bytes, LINE_FLAGS)))
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 /* The directory part of a path, "." without one. */
@@ -70,9 +96,7 @@ rls_status rls_file_replace(rls_context *ctx, const char *path, const void *data
 
 rls_status rls_manifest_write(rls_context *ctx, const char *path, json_t *object)
 {
-    char *text = object != NULL && rls_manifest_seal(object)
-                     ? json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(17))
-                     : NULL;
+    char *text = object != NULL && rls_manifest_seal(object) ? json_dumps(object, FILE_FLAGS) : NULL;
     json_decref(object);
     if (text == NULL)
         return rls_fail(ctx, RLS_ERR_MEMORY, "%s: no memory for its text", path);
@@ -91,15 +115,15 @@ rls_status rls_manifest_read(rls_context *ctx, const char *path, const char *for
     if (status != RLS_OK)
         return status;
     json_t *object = json_loadb(text, (size_t)bytes, JSON_REJECT_DUPLICATES, &error);
-    free(text);
     const char *found = json_string_value(json_object_get(object, "format"));
     if (object == NULL)
         status = rls_fail(ctx, RLS_ERR_DATA, "%s:%d: damaged: %s", path, error.line, error.text);
-    else if (!rls_manifest_sealed(object))
+    else if (!rls_manifest_sealed(object) || !is_dump(object, text, (size_t)bytes, FILE_FLAGS))
         status = rls_fail(ctx, RLS_ERR_DATA, "%s: damaged: its checksum does not hold", path);
     else if (found == NULL || strcmp(found, format) != 0)
         status = rls_fail(ctx, RLS_ERR_DATA, "%s: is no %s but %s", path, format,
                           found != NULL ? found : "something else");
+    free(text);
     if (status == RLS_OK)
         *out = object;
     else

@@ -23,10 +23,15 @@ RLS_NODISCARD rls_status rls_manifest_write(rls_context *ctx, const char *path, 
 RLS_NODISCARD rls_status rls_manifest_read(rls_context *ctx, const char *path, const char *format,
                                            json_t **out);
 
-/* Seals an object with its checksum, and whether an object's seal is right: for lines of a log. seal returns
- * false without memory. */
+/* Seals an object with its checksum, and whether an object's seal is right. seal returns false without
+ * memory. */
 bool rls_manifest_seal(json_t *object);
 bool rls_manifest_sealed(const json_t *object);
+
+/* An object (which gets its seal) as a line of a log, without newline; NULL without memory; free with
+ * free(). And the object of such a line; NULL when it is not, to the last byte, what was made. */
+char *rls_manifest_to_line(json_t *object);
+json_t *rls_manifest_from_line(const char *text, size_t bytes);
 
 /* Writes bytes to path as a manifest is written. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_file_replace(rls_context *ctx, const char *path, const void *data,

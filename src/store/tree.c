@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,6 +11,7 @@
 #include "base/memory.h"
 #include "base/share.h"
 #include "store/digest.h"
+#include "store/problem.h"
 
 /* Rank 0: adds the names of all regular files below path/prefix. */
 static rls_status collect(rls_context *ctx, const char *path, const char *prefix, json_t *names)
@@ -40,6 +43,24 @@ static rls_status collect(rls_context *ctx, const char *path, const char *prefix
     return status;
 }
 
+/* The digests of files below `path`; names: equal on all ranks. Collective. */
+static rls_status digest_below(rls_context *ctx, const char *path, const char *const *names, int64_t count,
+                               rls_digest **out)
+{
+    void *memory = NULL;
+    rls_status status = rls_alloc_zero(ctx, count, sizeof(char *), &memory);
+    char **paths = memory;
+    for (int64_t i = 0; i < count && status == RLS_OK; i++)
+        status = rls_asprintf(ctx, &paths[i], "%s/%s", path, names[i]);
+    status = rls_agree(ctx, status);
+    if (status == RLS_OK)
+        status = rls_digest_files(ctx, (const char *const *)paths, count, out);
+    for (int64_t i = 0; paths != NULL && i < count; i++)
+        free(paths[i]);
+    free(memory);
+    return status;
+}
+
 static rls_status digest_names(rls_context *ctx, const char *path, json_t *names, json_t *out)
 {
     const int64_t count = (int64_t)json_object_size(names);
@@ -48,19 +69,15 @@ static rls_status digest_names(rls_context *ctx, const char *path, json_t *names
     const char *name = NULL;
     json_t *value = NULL;
     int64_t i = 0;
-    rls_status status = rls_alloc_zero(ctx, count, sizeof(char *), &memory);
-    char **paths = memory;
-    json_object_foreach(names, name, value) if (status == RLS_OK) status =
-        rls_asprintf(ctx, &paths[i++], "%s/%s", path, name);
-    status = rls_agree(ctx, status);
-    if (status == RLS_OK)
-        status = rls_digest_files(ctx, (const char *const *)paths, count, &digests);
-    i = 0;
-    json_object_foreach(names, name, value) if (status == RLS_OK)
-        json_array_append_new(out, rls_digest_json(&digests[i++], name));
+    rls_status status = rls_agree(ctx, rls_alloc_zero(ctx, count, sizeof(char *), &memory));
+    if (status != RLS_OK)
+        return status;
+    const char **list = memory;
+    json_object_foreach(names, name, value) list[i++] = name;
+    status = digest_below(ctx, path, list, count, &digests);
+    for (i = 0; i < count && status == RLS_OK; i++)
+        json_array_append_new(out, rls_digest_json(&digests[i], list[i]));
     rls_digests_free(&digests);
-    for (i = 0; paths != NULL && i < count; i++)
-        free(paths[i]);
     free(memory);
     return status;
 }
@@ -94,5 +111,50 @@ rls_status rls_tree_digests(rls_context *ctx, const char *path, json_t **out)
         json_decref(*out);
         *out = NULL;
     }
+    return status;
+}
+
+/* What of the files differs, once their names are known everywhere. Collective. */
+static rls_status compare(rls_context *ctx, const char *path, const json_t *files, json_t *problems)
+{
+    const int64_t count = (int64_t)json_array_size(files);
+    void *memory = NULL;
+    rls_digest *digests = NULL;
+    rls_status status = rls_agree(ctx, rls_alloc_zero(ctx, count, sizeof(char *), &memory));
+    if (status != RLS_OK)
+        return status;
+    const char **names = memory;
+    for (int64_t i = 0; i < count; i++) {
+        names[i] = json_string_value(json_object_get(json_array_get(files, (size_t)i), "file"));
+        names[i] = names[i] != NULL ? names[i] : "";
+    }
+    status = digest_below(ctx, path, names, count, &digests);
+    for (int64_t i = 0; i < count && status == RLS_OK && problems != NULL; i++) {
+        char file[PATH_MAX], why[128];
+        (void)snprintf(file, sizeof file, "%s/%s", path, names[i]);
+        if (!rls_digest_matches(&digests[i], json_array_get(files, (size_t)i), why))
+            rls_problem_add(problems, file, "%s", why);
+    }
+    rls_digests_free(&digests);
+    free(memory);
+    return status;
+}
+
+rls_status rls_tree_examine(rls_context *ctx, const char *path, const json_t *files, json_t *problems)
+{
+    char *text = NULL;
+    rls_status status = RLS_OK;
+    if (ctx->rank == 0 && (text = files != NULL ? json_dumps(files, JSON_COMPACT) : strdup("[]")) == NULL)
+        status = rls_fail(ctx, RLS_ERR_MEMORY, "no memory for a list of files");
+    status = rls_share_text(ctx, status, &text);
+    if (status != RLS_OK)
+        return status;
+    json_t *shared = json_loads(text, 0, NULL);
+    free(text);
+    status = rls_agree(ctx, shared != NULL ? RLS_OK
+                                           : rls_fail(ctx, RLS_ERR_MEMORY, "no memory for a list of files"));
+    if (status == RLS_OK)
+        status = compare(ctx, path, shared, problems);
+    json_decref(shared);
     return status;
 }

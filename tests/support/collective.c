@@ -114,9 +114,13 @@ void rls_test_string_equal(MPI_Comm comm, const char *a, const char *b, const ch
                            int line)
 {
     const bool equal = a != NULL && b != NULL ? strcmp(a, b) == 0 : a == b;
+    size_t at = 0; /* where they part */
+    while (a != NULL && b != NULL && a[at] != '\0' && a[at] == b[at]) {
+        ++at;
+    }
     char reason[REASON_MAX];
-    (void)snprintf(reason, sizeof reason, "%s: \"%s\" and \"%s\"", text, a != NULL ? a : "(NULL)",
-                   b != NULL ? b : "(NULL)");
+    (void)snprintf(reason, sizeof reason, "%s: from character %zu: \"%.200s\" and \"%.200s\"", text, at,
+                   a != NULL ? a + at : "(NULL)", b != NULL ? b + at : "(NULL)");
     conclude(usable(comm), equal, reason, file, line);
 }
 

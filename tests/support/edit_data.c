@@ -176,7 +176,8 @@ static void write_model(edit_data *data)
     make_dir(data->model);
     for (int s = 0; s < shards; s++)
         write_shard(data, s, index, sizeof index - 4);
-    (void)strcat(index, "}}");
+    const size_t at = strlen(index);
+    (void)snprintf(index + at, sizeof index - at, "}}");
     if (data->plan.shards > 0)
         write_text(data->model, "model.safetensors.index.json", index);
     write_text(data->model, "config.json",
@@ -192,7 +193,7 @@ static void write_stream(rls_context *ctx, const edit_data *data, const char *pa
 {
     const edit_plan *plan = &data->plan;
     rls_stream_layer layers[EDIT_LAYERS_MAX];
-    rls_vectors keys[EDIT_LAYERS_MAX], values[EDIT_LAYERS_MAX];
+    rls_vectors keys[EDIT_LAYERS_MAX] = {{0}}, values[EDIT_LAYERS_MAX] = {{0}};
     rls_stream_info info = {.kind = anchor ? RLS_TARGET : plan->kind,
                             .has_case_ids = !anchor,
                             .layer_count = plan->layer_count,

@@ -437,7 +437,7 @@ static void check_run_dir(const char *dir)
 void edit_run_and_judge(rls_context *ctx, const edit_data *data, const edit_choice *choice, const char *name)
 {
     char dir[RLS_TEST_PATH_MAX];
-    edit_truth truth[EDIT_LAYERS_MAX];
+    edit_truth truth[EDIT_LAYERS_MAX] = {{0}};
     edit_kept inputs = {0};
     for (int i = 0; i < choice->layers; i++)
         edit_truth_make(&data->problem[i], data->plan.kind, choice->batch, &truth[i]);
