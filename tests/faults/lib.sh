@@ -2,8 +2,10 @@
 # shellcheck shell=bash
 # shellcheck source=tests/cli/lib.sh
 . "${SOURCE:?}/tests/cli/lib.sh"
-cd "$WORK"
-config=$SOURCE/configs/atlas.yaml model=$SOURCE/tests/data/atlas stream=$SOURCE/tests/data/atlas-stream.nc
+cd "$WORK" || exit
+# A copy: an exported model's unedited files are links to the original's, and some of these tests damage what they find.
+cp -r "$SOURCE/tests/data/atlas" "$WORK/atlas"
+config=$SOURCE/configs/atlas.yaml model=$WORK/atlas stream=$SOURCE/tests/data/atlas-stream.nc
 edits=300            # in the stream
 record=$((8 + 2 * 4 * (1024 + 128))) # bytes of one edit in it, and in a segment: case_id, keys and values of two layers
 
@@ -38,10 +40,11 @@ begin() { # RANKS RUN ARGUMENT...
     shift 2
     launch "$ranks" edit "${new[@]}" -q "$@" --run "$run"
 }
-resume() { # RANKS RUN ARGUMENT...
-    local ranks=$1 run=$2
+resume() { # RANKS RUN ARGUMENT..., of which the first may be --resume=...
+    local ranks=$1 run=$2 how=--resume
     shift 2
-    launch "$ranks" edit -q "$@" --resume --run "$run"
+    case ${1:-} in --resume*) how=$1 && shift ;; esac
+    launch "$ranks" edit -q "$how" "$@" --run "$run"
 }
 # start RANKS ARGUMENT...: rlsedit edit in the background; the launcher's process is $job, its output in bg.out and bg.err.
 start() {
@@ -53,7 +56,7 @@ start() {
 # ended: waits for it; its exit code in $code.
 ended() {
     code=0
-    wait "$job" || code=$?
+    { wait "$job" || code=$?; } 2>/dev/null # bash would tell of the kill
     cp "$WORK/bg.out" "$WORK/out"
     cp "$WORK/bg.err" "$WORK/err"
 }
@@ -116,9 +119,9 @@ undamaged() {
 
 # flip FILE [OFFSET]: inverts one bit, by default of the byte in the middle.
 flip() {
-    local at=${2:-$(($(stat -c %s "$1") / 2))} byte
-    byte=$(od -A n -t u1 -j "$at" -N 1 "$1")
-    patch "$1" "$at" "$(printf %02x $((byte ^ 4)))"
+    local offset=${2:-$(($(stat -c %s "$1") / 2))} byte
+    byte=$(od -A n -t u1 -j "$offset" -N 1 "$1")
+    patch "$1" "$offset" "$(printf %02x $((byte ^ 4)))"
 }
 
 # close_states FILE FILE BOUND: the numbers of two layers' files: ||a - b|| <= BOUND ||b||, for C and for X.

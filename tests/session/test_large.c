@@ -63,7 +63,8 @@ static void write_moments(rls_context *ctx, const char *path)
     rls_matrix *moment = NULL;
     assert_all_ok(ctx, rls_grid_create(ctx, 0, 0, &grid));
     assert_all_ok(ctx, rls_matrix_create(grid, RLS_F32, n, n, 64, &moment));
-    float *data = rls_matrix_local(moment, NULL, NULL, NULL);
+    int64_t ld = 0;
+    float *data = rls_matrix_local(moment, NULL, NULL, &ld); /* one rank has all of it */
     double *directions = malloc((size_t)(8 * n) * sizeof *directions);
     assert_non_null(directions);
     for (int64_t i = 0; i < n; i++)
@@ -74,7 +75,7 @@ static void write_moments(rls_context *ctx, const char *path)
             double value = i == j ? 0.01 + (double)(i % 7) : 0.0;
             for (int64_t k = 0; k < 8; k++)
                 value += directions[8 * i + k] * directions[8 * j + k];
-            data[i + j * n] = (float)value;
+            data[i + j * ld] = (float)value;
         }
     free(directions);
     const int layer = 3;
