@@ -8,7 +8,8 @@ Usage: slurm/chain.sh LENGTH [sbatch option]... -- CONFIG MODEL STREAM RUN [opti
 
 Submits LENGTH jobs of slurm/edit.sbatch. Each waits for the end of the one before, whatever that was, and goes on with the run.
 When the run is finished, fails, or comes no further in three jobs in a row, the jobs that still wait are cancelled.
-Prints the jobs' numbers. The variables of edit.sbatch may be set in the environment.
+Prints the jobs' numbers. The variables of edit.sbatch may be set in the environment. Cancelling one job makes the next go on;
+cancel all by their name: scancel --name=NAME.
 
 Example: slurm/chain.sh 12 --time=06:00:00 --nodes=2-8 -- configs/70b.yaml /models/70b edits.nc run70b
 END

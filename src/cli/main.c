@@ -134,6 +134,7 @@ static void catch_stop_signals(void)
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGUSR1, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error like a full disk */
 }
 
 static rls_status run(rls_context *ctx, int argc, char **argv)

@@ -243,8 +243,7 @@ rls_status rls_editor_load(rls_editor *ed, const rls_vectors *keys, const rls_ve
     status =
         rls_vectors_to_panel(&ed->keys, RLS_ROW_PANEL, keys->count, keys->dtype, keys->data, ed->work.k_r);
     if (status == RLS_OK)
-        status = rls_vectors_to_panel(&ed->keys, RLS_COL_PANEL, keys->count, keys->dtype, keys->data,
-                                      ed->work.k_c);
+        rls_panel_row_to_col(&ed->keys, ed->work.u, ed->work.k_r, ed->work.k_c);
     if (status == RLS_OK && values != NULL)
         status = rls_vectors_to_panel(&ed->values, RLS_COL_PANEL, values->count, values->dtype, values->data,
                                       ed->work.e_c);

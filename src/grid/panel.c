@@ -118,12 +118,12 @@ static void move_blocks(const rls_panel_map *map, int a, int64_t u, block_move m
 void rls_panel_fold_col_into_row(rls_panel_map *map, int64_t u, const void *col_panel, void *row_panel)
 {
     const size_t size = rls_dtype_size(map->dtype);
-    set_counts(map, u);
-    for (int a = 0; a < map->grid->p; a++)
-        move_blocks(map, a, u, PIECE_FROM_COL, (char *)map->work + (size_t)map->starts[a] * size,
-                    (char *)col_panel);
-    char *piece = map->work;
+    char *piece = (char *)col_panel; /* one process row owns all of it */
     if (map->grid->p > 1) {
+        set_counts(map, u);
+        for (int a = 0; a < map->grid->p; a++)
+            move_blocks(map, a, u, PIECE_FROM_COL, (char *)map->work + (size_t)map->starts[a] * size,
+                        (char *)col_panel);
         MPI_Reduce_scatter(map->work, map->piece, map->counts, mpi_type(map->dtype), MPI_SUM,
                            map->grid->col_comm);
         piece = map->piece;
@@ -135,14 +135,14 @@ void rls_panel_fold_col_into_row(rls_panel_map *map, int64_t u, const void *col_
 void rls_panel_row_to_col(rls_panel_map *map, int64_t u, const void *row_panel, void *col_panel)
 {
     const size_t size = rls_dtype_size(map->dtype);
-    set_counts(map, u);
-    char *piece = map->grid->p > 1 ? map->piece : map->work;
+    char *piece = map->grid->p > 1 ? map->piece : col_panel; /* one process row owns all of it */
     move_blocks(map, map->grid->row, u, PIECE_FROM_ROW, piece, (char *)row_panel);
-    if (map->grid->p > 1) {
-        MPI_Allgatherv(map->piece, map->counts[map->grid->row], mpi_type(map->dtype), map->work, map->counts,
-                       map->starts, mpi_type(map->dtype), map->grid->col_comm);
-        map->sent_bytes += (double)(map->col_local * u) * (double)size;
-    }
+    if (map->grid->p == 1)
+        return;
+    set_counts(map, u);
+    MPI_Allgatherv(map->piece, map->counts[map->grid->row], mpi_type(map->dtype), map->work, map->counts,
+                   map->starts, mpi_type(map->dtype), map->grid->col_comm);
+    map->sent_bytes += (double)(map->col_local * u) * (double)size;
     for (int a = 0; a < map->grid->p; a++)
         move_blocks(map, a, u, COL_FROM_PIECE, (char *)map->work + (size_t)map->starts[a] * size, col_panel);
 }

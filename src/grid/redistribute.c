@@ -7,14 +7,28 @@
 
 #include "base/memory.h"
 
-bool rls_slab_round(const rls_grid *grid, int64_t lines, int64_t line_bytes, int64_t round_bytes,
-                    int64_t round, int64_t *first, int64_t *count)
+/* Lines of a rank in a full round. */
+static int64_t round_share(const rls_grid *grid, int64_t lines, int64_t line_bytes, int64_t round_bytes)
 {
     const int64_t size = grid->ctx->size;
     const int64_t fit = round_bytes / line_bytes > 0 ? round_bytes / line_bytes : 1;
     const int64_t even = (lines + size - 1) / size;
-    const int64_t share = fit < even ? fit : even;
-    const int64_t begin = round * share * size;
+    return fit < even ? fit : even;
+}
+
+int64_t rls_slab_round_begin(const rls_grid *grid, int64_t lines, int64_t line_bytes, int64_t round_bytes,
+                             int64_t round)
+{
+    const int64_t begin =
+        round * round_share(grid, lines, line_bytes, round_bytes) * (int64_t)grid->ctx->size;
+    return begin < lines ? begin : lines;
+}
+
+bool rls_slab_round(const rls_grid *grid, int64_t lines, int64_t line_bytes, int64_t round_bytes,
+                    int64_t round, int64_t *first, int64_t *count)
+{
+    const int64_t share = round_share(grid, lines, line_bytes, round_bytes);
+    const int64_t begin = rls_slab_round_begin(grid, lines, line_bytes, round_bytes, round);
     if (begin >= lines)
         return false;
     const int64_t mine = begin + share * grid->ctx->rank;
@@ -33,7 +47,8 @@ typedef struct {
     rls_dim along, across; /* the dimension of the lines' numbers, and the one a line runs over */
     size_t element;        /* bytes on the wire */
     int64_t *ranges;       /* first, count of every rank's slab */
-    char *slab_side, *cyclic_side;
+    rls_exchange_room *room;
+    char *slab_side, *cyclic_side; /* the room's */
     int *slab_counts, *slab_starts, *cyclic_counts, *cyclic_starts;
 } exchange;
 
@@ -58,16 +73,34 @@ static int64_t piece(const exchange *x, int64_t first, int64_t count, int rank)
 static void exchange_free(exchange *x)
 {
     free(x->ranges);
-    free(x->slab_side);
-    free(x->cyclic_side);
     free(x->slab_counts);
+}
+
+void rls_exchange_room_free(rls_exchange_room *room)
+{
+    free(room->slab_side);
+    free(room->cyclic_side);
+    *room = (rls_exchange_room){0};
+}
+
+/* At least `bytes` at *memory. */
+static rls_status grow(rls_context *ctx, void **memory, int64_t *have, int64_t bytes)
+{
+    if (bytes <= *have)
+        return RLS_OK;
+    free(*memory);
+    *have = 0;
+    const rls_status status = rls_alloc(ctx, bytes, 1, memory);
+    *have = status == RLS_OK ? bytes : 0;
+    return status;
 }
 
 /* Sizes and buffers of this rank; local, but for the ranges that were gathered before. */
 static rls_status exchange_plan(exchange *x)
 {
     const int size = x->ctx->size;
-    void *counts = NULL, *slab_side = NULL, *cyclic_side = NULL;
+    void *counts = NULL;
+    rls_exchange_room *room = x->room;
     rls_status status = rls_alloc(x->ctx, 4 * (int64_t)size, sizeof(int), &counts);
     if (status != RLS_OK)
         return status;
@@ -90,19 +123,25 @@ static rls_status exchange_plan(exchange *x)
         on_cyclic += in;
     }
     /* One more, so that a rank with nothing has an address to count from too. */
-    if ((status = rls_alloc(x->ctx, on_slab + 1, x->element, &slab_side)) == RLS_OK)
-        status = rls_alloc(x->ctx, on_cyclic + 1, x->element, &cyclic_side);
-    x->slab_side = slab_side;
-    x->cyclic_side = cyclic_side;
+    const int64_t size_of = (int64_t)x->element;
+    status = grow(x->ctx, &room->slab_side, &room->slab_bytes, (on_slab + 1) * size_of);
+    if (status == RLS_OK)
+        status = grow(x->ctx, &room->cyclic_side, &room->cyclic_bytes, (on_cyclic + 1) * size_of);
+    x->slab_side = room->slab_side;
+    x->cyclic_side = room->cyclic_side;
     return status;
 }
 
 /* Collective: gathers the ranges, checks them, allocates. */
-static rls_status exchange_begin(exchange *x, const rls_slab *slab, rls_lines lines, const rls_cyclic *matrix)
+static rls_status exchange_begin(exchange *x, rls_exchange_room *room, const rls_slab *slab, rls_lines lines,
+                                 const rls_cyclic *matrix)
 {
     void *ranges = NULL;
-    *x = (exchange){
-        .matrix = matrix, .slab = slab, .ctx = matrix->grid->ctx, .columns = lines == RLS_LINES_ARE_COLUMNS};
+    *x = (exchange){.matrix = matrix,
+                    .slab = slab,
+                    .ctx = matrix->grid->ctx,
+                    .columns = lines == RLS_LINES_ARE_COLUMNS,
+                    .room = room};
     x->along = x->columns ? matrix->cols : matrix->rows;
     x->across = x->columns ? matrix->rows : matrix->cols;
     x->element = rls_dtype_size(slab->dtype);
@@ -180,12 +219,11 @@ static MPI_Datatype wire_type(size_t element)
     return type;
 }
 
-/* One exchange, either way. Collective. */
-static rls_status redistribute(const rls_slab *slab, rls_lines lines, const rls_cyclic *matrix,
-                               bool to_cyclic)
+rls_status rls_redistribute(rls_exchange_room *room, bool to_cyclic, const rls_slab *slab, rls_lines lines,
+                            const rls_cyclic *matrix)
 {
     exchange x;
-    const rls_status status = exchange_begin(&x, slab, lines, matrix);
+    const rls_status status = exchange_begin(&x, room, slab, lines, matrix);
     if (status != RLS_OK)
         return status;
     MPI_Datatype type = wire_type(x.element);
@@ -207,10 +245,16 @@ static rls_status redistribute(const rls_slab *slab, rls_lines lines, const rls_
 
 rls_status rls_slab_to_cyclic(const rls_slab *slab, rls_lines lines, const rls_cyclic *matrix)
 {
-    return redistribute(slab, lines, matrix, true);
+    rls_exchange_room room = {0};
+    const rls_status status = rls_redistribute(&room, true, slab, lines, matrix);
+    rls_exchange_room_free(&room);
+    return status;
 }
 
 rls_status rls_cyclic_to_slab(const rls_cyclic *matrix, rls_lines lines, const rls_slab *slab)
 {
-    return redistribute(slab, lines, matrix, false);
+    rls_exchange_room room = {0};
+    const rls_status status = rls_redistribute(&room, false, slab, lines, matrix);
+    rls_exchange_room_free(&room);
+    return status;
 }

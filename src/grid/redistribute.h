@@ -42,11 +42,28 @@ RLS_NODISCARD rls_status rls_slab_to_cyclic(const rls_slab *slab, rls_lines line
  * Collective. Errors as above. */
 RLS_NODISCARD rls_status rls_cyclic_to_slab(const rls_cyclic *matrix, rls_lines lines, const rls_slab *slab);
 
+/* Buffers for moving a matrix in rounds, kept from one to the next: memory from the system is cleared page by
+ * page, which costs as much as what is done with it. Start with {0}; free with rls_exchange_room_free. */
+typedef struct {
+    void *slab_side, *cyclic_side;
+    int64_t slab_bytes, cyclic_bytes;
+} rls_exchange_room;
+void rls_exchange_room_free(rls_exchange_room *room);
+
+/* rls_slab_to_cyclic or rls_cyclic_to_slab with the buffers of room. */
+RLS_NODISCARD rls_status rls_redistribute(rls_exchange_room *room, bool to_cyclic, const rls_slab *slab,
+                                          rls_lines lines, const rls_cyclic *matrix);
+
 /* One round of moving a matrix of `lines` lines of line_bytes in slabs of at most round_bytes a rank: this
  * rank's share of round `round`; returns false when there is no such round. Not collective; equal on all
  * ranks but for first and count. */
 bool rls_slab_round(const rls_grid *grid, int64_t lines, int64_t line_bytes, int64_t round_bytes,
                     int64_t round, int64_t *first, int64_t *count);
+
+/* The first line of a round over all ranks, which is the number of lines of all rounds before; `lines` when
+ * there is no such round. Not collective; equal on all ranks. */
+int64_t rls_slab_round_begin(const rls_grid *grid, int64_t lines, int64_t line_bytes, int64_t round_bytes,
+                             int64_t round);
 
 enum { RLS_ROUND_BYTES = 32 << 20 };
 

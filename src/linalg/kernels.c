@@ -114,17 +114,17 @@ void rls_symm(rls_dtype dtype, int64_t m, int64_t n, const void *a, int64_t lda,
 
 /* The same loops for both types; eight sums of their own let the compiler use vectors. */
 #define DEFINE_LOOPS(real, suffix)                                                                           \
-    static void scale_##suffix(int64_t n, real alpha, real *x)                                               \
+    static void scale_##suffix(int64_t n, real alpha, real x[])                                              \
     {                                                                                                        \
         for (int64_t i = 0; i < n; i++)                                                                      \
             x[i] *= alpha;                                                                                   \
     }                                                                                                        \
-    static void axpy_##suffix(int64_t n, real alpha, const real *restrict x, real *restrict y)               \
+    static void axpy_##suffix(int64_t n, real alpha, const real x[restrict], real y[restrict])               \
     {                                                                                                        \
         for (int64_t i = 0; i < n; i++)                                                                      \
             y[i] += alpha * x[i];                                                                            \
     }                                                                                                        \
-    static double dot_##suffix(int64_t n, const real *x, const real *y)                                      \
+    static double dot_##suffix(int64_t n, const real x[], const real y[])                                    \
     {                                                                                                        \
         double part[8] = {0.0}, sum = 0.0;                                                                   \
         int64_t i = 0;                                                                                       \

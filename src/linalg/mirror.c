@@ -7,14 +7,19 @@
 #include "linalg/kernels.h"
 #include "linalg/symmetric.h"
 
-/* One round: the blocks whose lower image is in global block columns [begin, end). */
-typedef struct {
+/* Of a rank and a round: small enough for the buffers to stay in memory that the process has already. */
+enum { ROUND_BYTES = 8 << 20 };
+
+/* In a round: the blocks whose lower image is in global block columns [begin, end). */
+struct rls_mirror {
     rls_matrix *c;
     int64_t blocks, begin, end;
     int *send_counts, *send_starts, *recv_counts, *recv_starts;
     int *at; /* per rank: where the next block goes or comes from */
     void *send, *recv;
-} mirror_round;
+    int64_t send_room, recv_room; /* elements */
+};
+typedef rls_mirror mirror_round;
 
 /* Works on a block pair (ib, jb), ib > jb, lower block of global column jb; `rank` is the other side. */
 typedef void block_work(mirror_round *r, int64_t ib, int64_t jb, int rank);
@@ -55,12 +60,26 @@ static void count_recv(mirror_round *r, int64_t ib, int64_t jb, int rank)
     r->recv_counts[rank] += (int)(extent(r, ib) * extent(r, jb));
 }
 
-/* out[j + i * n] = in[i + j * ldin] for an m x n block. */
+/* out[j + i * ldout] = in[i + j * ldin] for an m x n block, in tiles that stay in the nearest cache. */
+#define TRANSPOSE(type)                                                                                      \
+    do {                                                                                                     \
+        const type *restrict from = in;                                                                      \
+        type *restrict to = out;                                                                             \
+        for (int64_t jt = 0; jt < n; jt += TILE)                                                             \
+            for (int64_t i = 0; i < m; i++)                                                                  \
+                for (int64_t j = jt; j < jt + TILE && j < n; j++)                                            \
+                    to[j + i * ldout] = from[i + j * ldin];                                                  \
+    } while (0)
+
+enum { TILE = 16 };
+
 static void transpose(rls_dtype d, int64_t m, int64_t n, const void *in, int64_t ldin, void *out,
                       int64_t ldout)
 {
-    for (int64_t j = 0; j < n; j++)
-        rls_convert(d, rls_at(d, out, j), ldout, d, rls_at(d, in, j * ldin), 1, m);
+    if (d == RLS_F64)
+        TRANSPOSE(double);
+    else
+        TRANSPOSE(float);
 }
 
 static void *block_at(const mirror_round *r, int64_t row_block, int64_t col_block)
@@ -99,44 +118,52 @@ static int64_t starts_of(const int *counts, int *starts, int size)
     return sum;
 }
 
+/* At least `count` elements at *memory. */
+static rls_status grow(mirror_round *r, void **memory, int64_t *room, int64_t count)
+{
+    if (count <= *room)
+        return RLS_OK;
+    free(*memory);
+    *room = 0;
+    const rls_status status = rls_alloc(r->c->grid->ctx, count, rls_dtype_size(r->c->part.dtype), memory);
+    *room = status == RLS_OK ? count : 0;
+    return status;
+}
+
 /* Moves one round's blocks. Collective. */
 static rls_status mirror_columns(mirror_round *r)
 {
     rls_context *ctx = r->c->grid->ctx;
-    const rls_dtype d = r->c->part.dtype;
-    const MPI_Datatype type = d == RLS_F64 ? MPI_DOUBLE : MPI_FLOAT;
+    const MPI_Datatype type = r->c->part.dtype == RLS_F64 ? MPI_DOUBLE : MPI_FLOAT;
     for (int i = 0; i < ctx->size; i++)
         r->send_counts[i] = r->recv_counts[i] = 0;
     each_lower(r, count_send);
     each_upper(r, count_recv);
     const int64_t sent = starts_of(r->send_counts, r->send_starts, ctx->size);
     const int64_t received = starts_of(r->recv_counts, r->recv_starts, ctx->size);
-    rls_status status = rls_alloc(ctx, sent, rls_dtype_size(d), &r->send);
+    rls_status status = grow(r, &r->send, &r->send_room, sent);
     if (status == RLS_OK)
-        status = rls_alloc(ctx, received, rls_dtype_size(d), &r->recv);
+        status = grow(r, &r->recv, &r->recv_room, received);
     status = rls_agree(ctx, status);
-    if (status == RLS_OK) {
-        for (int i = 0; i < ctx->size; i++)
-            r->at[i] = r->send_starts[i];
-        each_lower(r, pack);
-        MPI_Alltoallv(r->send, r->send_counts, r->send_starts, type, r->recv, r->recv_counts, r->recv_starts,
-                      type, ctx->comm);
-        for (int i = 0; i < ctx->size; i++)
-            r->at[i] = r->recv_starts[i];
-        each_upper(r, unpack);
-    }
-    free(r->send);
-    free(r->recv);
-    r->send = r->recv = NULL;
-    return status;
+    if (status != RLS_OK)
+        return status;
+    for (int i = 0; i < ctx->size; i++)
+        r->at[i] = r->send_starts[i];
+    each_lower(r, pack);
+    MPI_Alltoallv(r->send, r->send_counts, r->send_starts, type, r->recv, r->recv_counts, r->recv_starts,
+                  type, ctx->comm);
+    for (int i = 0; i < ctx->size; i++)
+        r->at[i] = r->recv_starts[i];
+    each_upper(r, unpack);
+    return RLS_OK;
 }
 
-/* The diagonal blocks are their own mirror images. */
+/* The round's diagonal blocks are their own mirror images. */
 static void mirror_diagonal(mirror_round *r)
 {
     const rls_grid *grid = r->c->grid;
     const rls_dtype d = r->c->part.dtype;
-    for (int64_t b = 0; b < r->blocks; b++) {
+    for (int64_t b = r->begin; b < r->end; b++) {
         if (b % grid->p != grid->row || b % grid->q != grid->col)
             continue;
         char *block = block_at(r, b, b);
@@ -147,29 +174,66 @@ static void mirror_diagonal(mirror_round *r)
     }
 }
 
-rls_status rls_symmetric_mirror(rls_matrix *c)
+rls_status rls_mirror_begin(rls_matrix *c, rls_mirror **out)
 {
     rls_context *ctx = c->grid->ctx;
-    const int64_t block = c->part.rows.block, size = (int64_t)rls_dtype_size(c->part.dtype);
-    void *ints = NULL;
-    rls_status status = rls_agree(ctx, rls_alloc(ctx, 5 * (int64_t)ctx->size, sizeof(int), &ints));
-    if (status != RLS_OK)
-        return status;
-    mirror_round r = {.c = c, .blocks = (c->rows + block - 1) / block, .send_counts = ints};
-    r.send_starts = r.send_counts + ctx->size;
-    r.recv_counts = r.send_starts + ctx->size;
-    r.recv_starts = r.recv_counts + ctx->size;
-    r.at = r.recv_starts + ctx->size;
-    /* Block columns a round, so that no rank packs much more than RLS_ROUND_BYTES. */
-    const int64_t column = c->rows * block * size / ctx->size + 1;
-    const int64_t width = RLS_ROUND_BYTES / column > 0 ? RLS_ROUND_BYTES / column : 1;
-    for (int64_t begin = 0; begin < r.blocks && status == RLS_OK; begin += width) {
-        r.begin = begin;
-        r.end = begin + width < r.blocks ? begin + width : r.blocks;
-        status = mirror_columns(&r);
-    }
+    const int64_t block = c->part.rows.block;
+    void *memory = NULL, *ints = NULL;
+    rls_status status = rls_alloc_zero(ctx, 1, sizeof(rls_mirror), &memory);
     if (status == RLS_OK)
-        mirror_diagonal(&r);
-    free(ints);
+        status = rls_alloc(ctx, 5 * (int64_t)ctx->size, sizeof(int), &ints);
+    status = rls_agree(ctx, status);
+    *out = NULL;
+    if (status != RLS_OK) {
+        free(memory);
+        free(ints);
+        return status;
+    }
+    rls_mirror *r = memory;
+    *r = (rls_mirror){.c = c, .blocks = (c->rows + block - 1) / block, .send_counts = ints};
+    r->send_starts = r->send_counts + ctx->size;
+    r->recv_counts = r->send_starts + ctx->size;
+    r->recv_starts = r->recv_counts + ctx->size;
+    r->at = r->recv_starts + ctx->size;
+    *out = r;
+    return RLS_OK;
+}
+
+rls_status rls_mirror_advance(rls_mirror *r, int64_t columns)
+{
+    const rls_matrix *c = r->c;
+    const int64_t block = c->part.rows.block, size = (int64_t)rls_dtype_size(c->part.dtype);
+    const int64_t last = (columns + block - 1) / block;
+    /* Block columns a round, so that no rank packs much more than ROUND_BYTES. */
+    const int64_t column = c->rows * block * size / c->grid->ctx->size + 1;
+    const int64_t width = ROUND_BYTES / column > 0 ? ROUND_BYTES / column : 1;
+    rls_status status = RLS_OK;
+    for (r->begin = r->end; r->begin < last && status == RLS_OK; r->begin = r->end) {
+        r->end = r->begin + width < last ? r->begin + width : last;
+        status = mirror_columns(r);
+        if (status == RLS_OK)
+            mirror_diagonal(r);
+    }
+    return status;
+}
+
+void rls_mirror_end(rls_mirror **mirror)
+{
+    if (*mirror == NULL)
+        return;
+    free((*mirror)->send);
+    free((*mirror)->recv);
+    free((*mirror)->send_counts);
+    free(*mirror);
+    *mirror = NULL;
+}
+
+rls_status rls_symmetric_mirror(rls_matrix *c)
+{
+    rls_mirror *mirror = NULL;
+    rls_status status = rls_mirror_begin(c, &mirror);
+    if (status == RLS_OK)
+        status = rls_mirror_advance(mirror, c->cols);
+    rls_mirror_end(&mirror);
     return status;
 }

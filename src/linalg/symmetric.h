@@ -21,9 +21,16 @@ void rls_symmetric_multiply(const rls_matrix *c, rls_panel_map *map, int64_t u, 
 void rls_symmetric_update(rls_matrix *c, int64_t u, double alpha, const void *g_row, const void *g_col);
 
 /* Fills the strict upper triangle from the lower one, so that the whole matrix can be written or multiplied.
- * Collective; block by block to the owner of its transpose, in rounds of RLS_ROUND_BYTES a rank. Returns
+ * Collective; block by block to the owner of its transpose, in rounds that need little memory. Returns
  * RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_symmetric_mirror(rls_matrix *c);
+
+/* The same bit by bit, from the first column on: advance completes all columns below `columns`, which never
+ * falls. Collective but for end, which sets *mirror to NULL and accepts NULL. Return RLS_ERR_MEMORY. */
+typedef struct rls_mirror rls_mirror;
+RLS_NODISCARD rls_status rls_mirror_begin(rls_matrix *c, rls_mirror **out);
+RLS_NODISCARD rls_status rls_mirror_advance(rls_mirror *mirror, int64_t columns);
+void rls_mirror_end(rls_mirror **mirror);
 
 /* tril(C) = alpha tril(C) + shift I. Not collective. */
 void rls_symmetric_scale_shift(rls_matrix *c, double alpha, double shift);

@@ -276,11 +276,11 @@ static rls_status find_checkpoint(rls_run *run, int64_t only, resume_point *poin
     return status;
 }
 
-/* The step that --resume names: "1200", "step-1200"; -1 for auto. */
+/* The step that --resume names: "1200", "step-1200"; -1 for auto, and when it is not given. */
 static rls_status named_step(rls_context *ctx, const char *resume, int64_t *step)
 {
     *step = -1;
-    if (strcmp(resume, "auto") == 0)
+    if (resume == NULL || strcmp(resume, "auto") == 0 || strcmp(resume, "never") == 0)
         return RLS_OK;
     const char *digits = strncmp(resume, "step-", 5) == 0 ? resume + 5 : resume;
     char *end = NULL;
@@ -418,7 +418,11 @@ rls_status rls_run_begin(rls_run *run)
     double left = INFINITY;
     run->totals.started = rls_profile_start();
     run->saved_step = -1;
-    rls_status status = rls_agree(ctx, rls_stop_seconds_left(ctx, run->request->walltime, &left));
+    int64_t only = -1;
+    rls_status status = named_step(ctx, resume, &only);
+    if (status == RLS_OK)
+        status = rls_stop_seconds_left(ctx, run->request->walltime, &left);
+    status = rls_agree(ctx, status);
     run->stop.signal = run->request->stop_signal;
     run->stop.deadline = run->totals.started + left;
     if (status == RLS_OK)

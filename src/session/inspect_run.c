@@ -11,16 +11,15 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
-#include "base/share.h"
 #include "session/inspect_kinds.h"
 #include "session/inspect_log.h"
 #include "session/run_dir.h"
 #include "store/checkpoint.h"
-#include "store/digest.h"
 #include "store/file_util.h"
 #include "store/journal.h"
 #include "store/manifest.h"
 #include "store/problem.h"
+#include "store/tree.h"
 
 enum { CONFIG_MAX = 1 << 20 };
 
@@ -327,54 +326,14 @@ static void compare_log(run_view *run)
     free(path);
 }
 
-/* The paths of an array of digests, below `dir`. */
-static rls_status digest_paths(rls_context *ctx, const char *dir, const json_t *files, char ***out)
-{
-    const int64_t count = (int64_t)json_array_size(files);
-    void *memory = NULL;
-    rls_status status = rls_alloc_zero(ctx, count, sizeof(char *), &memory);
-    char **paths = memory;
-    for (int64_t i = 0; i < count && status == RLS_OK; i++) {
-        const char *name = json_string_value(json_object_get(json_array_get(files, (size_t)i), "file"));
-        status = rls_asprintf(ctx, &paths[i], "%s/%s", dir, name != NULL ? name : "");
-    }
-    *out = paths;
-    return status;
-}
-
-/* The edited model against the summary's checksums of its files; the summary is shared, for all to read at
- * once. Collective. */
+/* The edited model against the summary's checksums of its files. Collective. */
 static rls_status verify_model(run_view *run)
 {
     rls_context *ctx = run->ctx;
-    const json_t *own = json_object_get(run->summary, "model_files");
-    char *text = NULL, *dir = NULL, **paths = NULL, why[128];
-    rls_digest *digests = NULL;
-    rls_status status = path_in(run, "model", &dir);
-    if (status == RLS_OK && ctx->rank == 0) {
-        text = own != NULL ? json_dumps(own, JSON_COMPACT) : strdup("[]");
-        status = text != NULL ? RLS_OK : rls_inspect_made(ctx, dir, -1);
-    }
-    status = rls_agree(ctx, status); /* every rank's path */
+    char *dir = NULL;
+    rls_status status = rls_agree(ctx, path_in(run, "model", &dir));
     if (status == RLS_OK)
-        status = rls_share_text(ctx, RLS_OK, &text);
-    json_t *files = text != NULL ? json_loads(text, 0, NULL) : NULL;
-    const int64_t count = (int64_t)json_array_size(files);
-    if (status == RLS_OK) {
-        status = files != NULL ? digest_paths(ctx, dir, files, &paths) : rls_inspect_made(ctx, dir, -1);
-        status = rls_agree(ctx, status);
-    }
-    if (status == RLS_OK)
-        status = rls_digest_files(ctx, (const char *const *)paths, count, &digests);
-    for (int64_t i = 0; i < count && status == RLS_OK && ctx->rank == 0; i++)
-        if (!rls_digest_matches(&digests[i], json_array_get(files, (size_t)i), why))
-            rls_problem_add(run->problems, paths[i], "%s", why);
-    rls_digests_free(&digests);
-    for (int64_t i = 0; paths != NULL && i < count; i++)
-        free(paths[i]);
-    free(paths);
-    json_decref(files);
-    free(text);
+        status = rls_tree_examine(ctx, dir, json_object_get(run->summary, "model_files"), run->problems);
     free(dir);
     return status;
 }

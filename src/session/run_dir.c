@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/share.h"
+#include "session/run_log.h"
 #include "store/file_util.h"
 #include "store/leftover.h"
 #include "store/manifest.h"
@@ -332,100 +333,29 @@ json_t *rls_json_real(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-/* A log as it is read: where the sound line of each batch is. */
-typedef struct {
-    const int64_t *ends; /* [batches]: edits after each */
-    int64_t batches;
-    size_t *at, *bytes; /* [batches]; bytes 0: there is none */
-    bool damaged;       /* a whole line was not sound */
-} log_lines;
-
-/* Takes the lines in their order, and only those that agree with the journal. */
-static void find_lines(const char *text, log_lines *lines)
-{
-    int64_t last = 0;
-    for (const char *line = text, *end = NULL; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-        json_t *object = rls_manifest_from_line(line, (size_t)(end - line));
-        const int64_t batch = json_integer_value(json_object_get(object, "batch"));
-        if (object == NULL || batch <= last) {
-            lines->damaged = true;
-        } else if (batch <= lines->batches &&
-                   json_integer_value(json_object_get(object, "edits")) == lines->ends[batch - 1]) {
-            lines->at[batch - 1] = (size_t)(line - text);
-            lines->bytes[batch - 1] = (size_t)(end - line);
-            last = batch;
-        }
-        json_decref(object);
-    }
-}
-
-/* What stands for the line of a batch that was lost. */
-static bool write_lost_line(FILE *out, const int64_t *ends, int64_t batch)
-{
-    const int64_t before = batch > 1 ? ends[batch - 2] : 0;
-    json_t *line =
-        json_pack("{s:I, s:I, s:I, s:b}", "batch", (json_int_t)batch, "edits", (json_int_t)ends[batch - 1],
-                  "batch_edits", (json_int_t)(ends[batch - 1] - before), "lost", 1);
-    char *text = rls_manifest_to_line(line);
-    const bool written = text != NULL && fprintf(out, "%s\n", text) > 0;
-    json_decref(line);
-    free(text);
-    return written;
-}
-
-/* The log to go on with, in memory: all lines, up to the first one missing that will be logged again. */
-static rls_status compose_log(rls_context *ctx, const char *text, const log_lines *lines, int64_t saved,
-                              char **out, size_t *bytes, int64_t *kept, int64_t *lost)
-{
-    FILE *stream = open_memstream(out, bytes);
-    bool good = stream != NULL;
-    *kept = 0;
-    for (; *kept < lines->batches && good; ++*kept) {
-        const int64_t i = *kept;
-        if (lines->bytes[i] > 0) {
-            good = fprintf(stream, "%.*s\n", (int)lines->bytes[i], text + lines->at[i]) > 0;
-        } else if (i < saved) {
-            good = write_lost_line(stream, lines->ends, i + 1);
-            ++*lost;
-        } else {
-            break;
-        }
-    }
-    if (stream != NULL && fclose(stream) != 0)
-        good = false;
-    return good ? RLS_OK : rls_fail(ctx, RLS_ERR_MEMORY, "no memory for log.jsonl");
-}
-
 static rls_status rewind_on_root(rls_run_dir *run, const int64_t *ends, int64_t batches, int64_t saved,
                                  int64_t *kept)
 {
     rls_context *ctx = run->ctx;
-    char *path = NULL, *text = NULL, *composed = NULL;
-    void *memory = NULL;
-    int64_t bytes = 0, lost = 0;
-    size_t length = 0;
+    char *path = NULL, *text = NULL;
+    rls_run_log log = {0};
+    int64_t bytes = 0;
     rls_status status = rls_run_dir_path(ctx, run, "log.jsonl", &path);
     const bool there = status == RLS_OK && access(path, F_OK) == 0;
     if (there)
         status = rls_file_read_whole(ctx, path, INT64_MAX / 2, &text, &bytes);
     if (status == RLS_OK)
-        status = rls_alloc_zero(ctx, 2 * batches + 1, sizeof(size_t), &memory);
-    if (status == RLS_OK) {
-        log_lines lines = {
-            .ends = ends, .batches = batches, .at = memory, .bytes = (size_t *)memory + batches};
-        find_lines(text != NULL ? text : "", &lines);
-        status = compose_log(ctx, text, &lines, saved, &composed, &length, kept, &lost);
-        if (status == RLS_OK && (lines.damaged || lost > 0)) {
-            rls_log(ctx, RLS_LOG_WARNING, "%s: damaged: %" PRId64 " of its lines are lost", path, lost);
-            status = there ? rls_keep_copy(ctx, path) : RLS_OK;
-        }
+        status = rls_run_log_compose(ctx, text, ends, batches, saved, &log);
+    if (status == RLS_OK && (log.damaged || log.lost > 0)) {
+        rls_log(ctx, RLS_LOG_WARNING, "%s: damaged: %" PRId64 " of its lines are lost", path, log.lost);
+        status = there ? rls_keep_copy(ctx, path) : RLS_OK;
     }
-    if (status == RLS_OK && (!there || (int64_t)length != bytes || memcmp(composed, text, length) != 0))
-        status = rls_file_replace(ctx, path, composed, (int64_t)length);
+    if (status == RLS_OK && (!there || (int64_t)log.bytes != bytes || memcmp(log.text, text, log.bytes) != 0))
+        status = rls_file_replace(ctx, path, log.text, (int64_t)log.bytes);
     if (status == RLS_OK)
         status = open_log(run, "a");
-    free(memory);
-    free(composed);
+    *kept = log.lines;
+    free(log.text);
     free(path);
     free(text);
     return status;

@@ -10,12 +10,12 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
-#include "linalg/symmetric.h"
 #include "store/digest.h"
 #include "store/file_util.h"
 #include "store/leftover.h"
 #include "store/manifest.h"
 #include "store/netcdf_matrix.h"
+#include "store/writeback.h"
 
 /* A checkpoint being written. */
 typedef struct {
@@ -25,6 +25,8 @@ typedef struct {
     char *partial, *final; /* the directory while it is written, and for good */
     char **files;          /* one a layer, in `partial` */
     int count;
+    json_t *digests; /* rank 0: of the files */
+    double bytes;
 } writing;
 
 static rls_status layer_file(rls_context *ctx, const char *directory, int number, char **out)
@@ -78,34 +80,65 @@ static int define_layer(int ncid, const rls_checkpoint_layer *layer, int vars[2]
     return err == NC_NOERR ? ncmpi_enddef(ncid) : err;
 }
 
-static rls_status write_layer(rls_context *ctx, const char *path, const rls_checkpoint_layer *layer)
+/* Writes a layer's file, of which digest takes the checksums. Collective. */
+static rls_status write_layer(rls_context *ctx, const char *path, const rls_checkpoint_layer *layer,
+                              rls_digest_writer *digest)
 {
     int ncid = -1, vars[2] = {-1, -1};
-    rls_status status = rls_symmetric_mirror(layer->inv_cov);
-    if (status == RLS_OK)
-        status = rls_nc_create(ctx, path, &ncid);
+    rls_status status = rls_nc_create(ctx, path, &ncid);
     if (status != RLS_OK)
         return status;
     status = rls_agree(ctx, rls_nc_check(ctx, define_layer(ncid, layer, vars), "define", path, NULL));
     if (status == RLS_OK)
-        status = rls_nc_store_matrix(ctx, ncid, vars[0], path, layer->inv_cov);
+        status = rls_nc_store_symmetric(ctx, ncid, vars[0], path, layer->inv_cov, digest);
     if (status == RLS_OK)
-        status = rls_nc_store_matrix(ctx, ncid, vars[1], path, layer->weight);
-    return rls_nc_finish(ctx, status, path, ncid);
+        status = rls_nc_store_matrix(ctx, ncid, vars[1], path, layer->weight, digest);
+    return rls_nc_release(ctx, status, path, ncid);
+}
+
+/* One layer's file and its checksums; it is not all on the disk yet. Collective. */
+static rls_status add_layer(writing *w, const rls_checkpoint_layer *layer, int i)
+{
+    rls_context *ctx = w->ctx;
+    rls_digest_writer *writer = NULL;
+    rls_digest *digest = NULL;
+    rls_status status = rls_agree(ctx, rls_fault(ctx, RLS_FAULT_checkpoint_layer));
+    if (status == RLS_OK)
+        status = rls_digest_begin(ctx, w->files[i], &writer);
+    if (status == RLS_OK)
+        status = write_layer(ctx, w->files[i], layer, writer);
+    if (status == RLS_OK)
+        status = rls_agree(ctx, rls_fault(ctx, RLS_FAULT_checkpoint_digest));
+    if (status == RLS_OK)
+        status = rls_digest_end(&writer, &digest);
+    if (status == RLS_OK) {
+        w->bytes += (double)digest->bytes;
+        if (w->digests != NULL)
+            (void)json_array_append_new(w->digests, rls_digest_json(digest, strrchr(w->files[i], '/') + 1));
+    }
+    rls_digest_abandon(&writer);
+    rls_digests_free(&digest);
+    return status;
+}
+
+/* All files, on the disk when it returns. Collective. */
+static rls_status write_files(writing *w, const rls_checkpoint_layer *layers)
+{
+    rls_status status = RLS_OK;
+    for (int i = 0; i < w->count && status == RLS_OK; i++)
+        status = add_layer(w, &layers[i], i);
+    return status == RLS_OK ? rls_files_sync(w->ctx, (const char *const *)w->files, w->count) : status;
 }
 
 /* Rank 0: the directory under its final name, then the manifest, which commits. */
-static rls_status publish(const writing *w, json_t *manifest, const rls_digest *digests)
+static rls_status publish(const writing *w, json_t *manifest)
 {
     rls_context *ctx = w->ctx;
-    json_t *files = json_array();
     char *path = NULL;
-    for (int i = 0; i < w->count; i++)
-        json_array_append_new(files, rls_digest_json(&digests[i], strrchr(w->files[i], '/') + 1));
     json_object_set_new(manifest, "format", json_string(RLS_CHECKPOINT_FORMAT));
     json_object_set_new(manifest, "version", json_integer(1));
     json_object_set_new(manifest, "step", json_integer((json_int_t)w->step));
-    json_object_set_new(manifest, "files", files);
+    json_object_set(manifest, "files", w->digests);
     rls_status status = rls_fault(ctx, RLS_FAULT_checkpoint_rename);
     if (status == RLS_OK)
         status = rls_dir_sync(ctx, w->partial, false);
@@ -145,41 +178,33 @@ rls_status rls_checkpoint_write(rls_context *ctx, const char *dir, int64_t step,
 {
     const double start = rls_profile_start();
     writing w = {.ctx = ctx, .dir = dir, .step = step, .count = count};
-    rls_digest *digests = NULL;
-    double bytes = 0.0;
     rls_status status = name_files(&w, token, layers);
     if (status == RLS_OK)
         status = rls_fault(ctx, RLS_FAULT_checkpoint_begin);
+    if (ctx->rank == 0)
+        w.digests = json_array();
     if (status == RLS_OK && ctx->rank == 0)
-        status = manifest != NULL ? make_directories(&w)
-                                  : rls_fail(ctx, RLS_ERR_MEMORY, "no memory for a manifest");
+        status = manifest != NULL && w.digests != NULL
+                     ? make_directories(&w)
+                     : rls_fail(ctx, RLS_ERR_MEMORY, "no memory for a manifest");
     status = rls_agree(ctx, status);
-    for (int i = 0; i < count && status == RLS_OK; i++) {
-        status = rls_agree(ctx, rls_fault(ctx, RLS_FAULT_checkpoint_layer));
-        if (status == RLS_OK)
-            status = write_layer(ctx, w.files[i], &layers[i]);
-    }
     if (status == RLS_OK)
-        status = rls_agree(ctx, rls_fault(ctx, RLS_FAULT_checkpoint_digest));
+        status = write_files(&w, layers);
     if (status == RLS_OK)
-        status = rls_digest_files(ctx, (const char *const *)w.files, count, &digests);
-    if (status == RLS_OK)
-        status = rls_agree(ctx, ctx->rank == 0 ? publish(&w, manifest, digests) : RLS_OK);
-    for (int i = 0; i < count && digests != NULL; i++)
-        bytes += (double)digests[i].bytes;
+        status = rls_agree(ctx, ctx->rank == 0 ? publish(&w, manifest) : RLS_OK);
     if (status == RLS_OK)
         status = rls_agree(ctx, rls_fault(ctx, RLS_FAULT_checkpoint_done));
     else if (ctx->rank == 0 && w.partial != NULL && access(w.partial, F_OK) == 0 &&
              rls_dir_remove(ctx, w.partial) != RLS_OK)
         rls_log(ctx, RLS_LOG_WARNING, "%s is left behind", w.partial);
-    rls_digests_free(&digests);
+    json_decref(w.digests);
     json_decref(manifest);
     for (int i = 0; w.files != NULL && i < count; i++)
         free(w.files[i]);
     free(w.files);
     free(w.partial);
     free(w.final);
-    (void)rls_profile_add(ctx, "checkpoint", start, 0.0, bytes / ctx->size);
+    (void)rls_profile_add(ctx, "checkpoint", start, 0.0, w.bytes / ctx->size);
     return status;
 }
 
@@ -213,26 +238,78 @@ static rls_status find_variables(rls_context *ctx, int ncid, const char *path,
     return RLS_OK;
 }
 
-rls_status rls_checkpoint_load(rls_context *ctx, const char *dir, int64_t step,
-                               const rls_checkpoint_layer *layer)
+/* A layer's matrices from its file. Collective. */
+static rls_status read_layer(rls_context *ctx, const char *path, const rls_checkpoint_layer *layer,
+                             rls_digest_writer *digest)
+{
+    int ncid = -1, vars[2] = {-1, -1};
+    rls_status status = rls_nc_open(ctx, path, &ncid);
+    if (status != RLS_OK)
+        return status;
+    status = rls_agree(ctx, find_variables(ctx, ncid, path, layer, vars));
+    if (status == RLS_OK)
+        status = rls_nc_load_matrix(ctx, ncid, vars[0], path, layer->inv_cov, digest);
+    if (status == RLS_OK)
+        status = rls_nc_load_matrix(ctx, ncid, vars[1], path, layer->weight, digest);
+    (void)ncmpi_close(ncid); /* nothing was written: nothing can be lost */
+    return status;
+}
+
+/* Compares the checksums with the manifest's of that file. Local; equal on all ranks. */
+static rls_status compare(rls_context *ctx, const char *path, const json_t *manifest,
+                          const rls_digest *digest)
+{
+    const json_t *file = NULL;
+    char why[128];
+    size_t i = 0;
+    json_array_foreach(json_object_get(manifest, "files"), i, file)
+    {
+        const char *name = json_string_value(json_object_get(file, "file"));
+        if (name == NULL || strcmp(name, strrchr(path, '/') + 1) != 0)
+            continue;
+        if (rls_digest_matches(digest, file, why))
+            return RLS_OK;
+        return rls_fail(ctx, RLS_ERR_DATA, "%s %s", path, why);
+    }
+    return rls_fail(ctx, RLS_ERR_DATA, "%s: is not in the checkpoint's manifest", path);
+}
+
+/* manifest: to check against, or NULL. */
+static rls_status load(rls_context *ctx, const char *dir, int64_t step, const json_t *manifest,
+                       const rls_checkpoint_layer *layer)
 {
     const double start = rls_profile_start();
     char *directory = NULL, *path = NULL;
-    int ncid = -1, vars[2] = {-1, -1};
+    rls_digest_writer *writer = NULL;
+    rls_digest *digest = NULL;
     rls_status status = step_directory(ctx, dir, step, &directory);
     if (status == RLS_OK)
         status = layer_file(ctx, directory, layer->number, &path);
     status = rls_agree(ctx, status);
-    if (status == RLS_OK && (status = rls_nc_open(ctx, path, &ncid)) == RLS_OK) {
-        status = rls_agree(ctx, find_variables(ctx, ncid, path, layer, vars));
-        if (status == RLS_OK)
-            status = rls_nc_load_matrix(ctx, ncid, vars[0], path, layer->inv_cov);
-        if (status == RLS_OK)
-            status = rls_nc_load_matrix(ctx, ncid, vars[1], path, layer->weight);
-        (void)ncmpi_close(ncid); /* nothing was written: nothing can be lost */
-    }
+    if (status == RLS_OK && manifest != NULL)
+        status = rls_digest_begin(ctx, path, &writer);
+    if (status == RLS_OK)
+        status = read_layer(ctx, path, layer, writer);
+    if (status == RLS_OK && manifest != NULL)
+        status = rls_digest_end(&writer, &digest);
+    if (status == RLS_OK && manifest != NULL)
+        status = rls_agree(ctx, compare(ctx, path, manifest, digest));
+    rls_digest_abandon(&writer);
+    rls_digests_free(&digest);
     free(directory);
     free(path);
     (void)rls_profile_add(ctx, "load checkpoint", start, 0.0, 0.0);
     return status;
+}
+
+rls_status rls_checkpoint_load(rls_context *ctx, const char *dir, int64_t step,
+                               const rls_checkpoint_layer *layer)
+{
+    return load(ctx, dir, step, NULL, layer);
+}
+
+rls_status rls_checkpoint_load_checked(rls_context *ctx, const char *dir, int64_t step,
+                                       const json_t *manifest, const rls_checkpoint_layer *layer)
+{
+    return load(ctx, dir, step, manifest, layer);
 }

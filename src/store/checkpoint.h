@@ -38,6 +38,14 @@ RLS_NODISCARD rls_status rls_checkpoint_write(rls_context *ctx, const char *dir,
 RLS_NODISCARD rls_status rls_checkpoint_load(rls_context *ctx, const char *dir, int64_t step,
                                              const rls_checkpoint_layer *layer);
 
+/* The same without a verification before: the checksums are taken while the layer is read, which on a disk
+ * that is slower than the processors costs nothing. Collective. manifest: of rls_checkpoint_verify without
+ * digests, on all ranks. Returns RLS_ERR_DATA too when the file is damaged; the matrices' contents are of no
+ * use then. */
+RLS_NODISCARD rls_status rls_checkpoint_load_checked(rls_context *ctx, const char *dir, int64_t step,
+                                                     const json_t *manifest,
+                                                     const rls_checkpoint_layer *layer);
+
 /* The steps that have a directory, newest first, on every rank. Collective. Free *steps with free().
  * No directory of checkpoints: none. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_checkpoint_list(rls_context *ctx, const char *dir, int64_t **steps,

@@ -123,6 +123,112 @@ rls_status rls_digest_files(rls_context *ctx, const char *const *paths, int64_t 
     return status;
 }
 
+struct rls_digest_writer {
+    rls_context *ctx;
+    char *path;
+    int file;
+    rls_status status;
+    rls_hash *slab; /* hashed here; zero where another rank does it */
+    int64_t next, capacity;
+    void *buffer;
+};
+
+/* Hashes slabs up to, not with, `last`, if they are this rank's: dealt out in turn. */
+static void hash_slabs(rls_digest_writer *w, int64_t last, int64_t bytes)
+{
+    for (; w->next < last && w->status == RLS_OK; w->next++) {
+        const int64_t offset = w->next * RLS_DIGEST_SLAB, left = bytes - offset;
+        const size_t length = (size_t)(left < RLS_DIGEST_SLAB ? left : RLS_DIGEST_SLAB);
+        if (w->next == w->capacity) {
+            w->capacity = 2 * w->capacity + 64;
+            rls_hash *larger = realloc(w->slab, (size_t)w->capacity * sizeof *larger);
+            if (larger == NULL) {
+                w->status = rls_fail(w->ctx, RLS_ERR_MEMORY, "%s: no memory for its checksums", w->path);
+                break;
+            }
+            w->slab = larger;
+        }
+        w->slab[w->next] = (rls_hash){0, 0};
+        if (w->next % w->ctx->size != w->ctx->rank)
+            continue;
+        if (w->file < 0)
+            w->file = open(w->path, O_RDONLY | O_CLOEXEC);
+        if (w->file >= 0 && read_slab(w->file, offset, length, w->buffer))
+            w->slab[w->next] = rls_hash_bytes(w->buffer, length);
+        else
+            w->status = rls_fail(w->ctx, RLS_ERR_IO, "%s: cannot be read again", w->path);
+    }
+}
+
+rls_status rls_digest_begin(rls_context *ctx, const char *path, rls_digest_writer **out)
+{
+    void *memory = NULL;
+    *out = NULL;
+    rls_status status = rls_alloc_zero(ctx, 1, sizeof(rls_digest_writer), &memory);
+    rls_digest_writer *w = memory;
+    if (status == RLS_OK) {
+        w->ctx = ctx;
+        w->file = -1;
+        status = rls_strdup(ctx, path, &w->path);
+    }
+    if (status == RLS_OK)
+        status = rls_alloc(ctx, RLS_DIGEST_SLAB, 1, &w->buffer);
+    status = rls_agree(ctx, status);
+    if (status != RLS_OK)
+        rls_digest_abandon(&w);
+    *out = w;
+    return status;
+}
+
+void rls_digest_advance(rls_digest_writer *writer, int64_t bytes)
+{
+    hash_slabs(writer, bytes / RLS_DIGEST_SLAB, bytes);
+}
+
+rls_status rls_digest_end(rls_digest_writer **writer, rls_digest **out)
+{
+    rls_digest_writer *w = *writer;
+    int64_t bytes = w->ctx->rank == 0 ? size_of(w->path) : 0;
+    rls_context *ctx = w->ctx;
+    void *digest = NULL;
+    MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, ctx->comm);
+    if (bytes < 0 && w->status == RLS_OK)
+        w->status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be read again", w->path);
+    else
+        hash_slabs(w, slabs_of(bytes), bytes);
+    rls_status status = w->status;
+    if (status == RLS_OK && w->next > INT_MAX / 2)
+        status = rls_fail(ctx, RLS_ERR_INTERNAL, "%" PRId64 " slabs to digest at once", w->next);
+    if (status == RLS_OK)
+        status = rls_alloc_zero(ctx, 1, sizeof(rls_digest), &digest);
+    status = rls_agree(ctx, status);
+    *out = digest;
+    if (status == RLS_OK && *out != NULL) {
+        MPI_Allreduce(MPI_IN_PLACE, w->slab, (int)(2 * w->next), MPI_UINT64_T, MPI_BOR, ctx->comm);
+        **out = (rls_digest){.bytes = bytes, .slabs = w->next, .slab = w->slab};
+        w->slab = NULL;
+    } else {
+        free(digest);
+        *out = NULL;
+    }
+    rls_digest_abandon(writer);
+    return status;
+}
+
+void rls_digest_abandon(rls_digest_writer **writer)
+{
+    rls_digest_writer *w = *writer;
+    if (w == NULL)
+        return;
+    if (w->file >= 0)
+        (void)close(w->file);
+    free(w->path);
+    free(w->slab);
+    free(w->buffer);
+    free(w);
+    *writer = NULL;
+}
+
 void rls_digests_free(rls_digest **digests)
 {
     if (*digests != NULL)

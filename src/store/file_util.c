@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,7 +12,12 @@
 
 #include "base/memory.h"
 
-enum { COPY_BYTES = 1 << 20, FILE_MODE = 0666, DIR_MODE = 0777, DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_CLOEXEC };
+enum {
+    COPY_BYTES = 1 << 20,
+    FILE_MODE = 0666,
+    DIR_MODE = 0777,
+    DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_CLOEXEC
+};
 
 rls_status rls_input_status(int error)
 {
@@ -128,6 +134,29 @@ rls_status rls_file_write_new(rls_context *ctx, const char *path, const void *da
     if (fd < 0)
         return fail_output(ctx, path, "create");
     return finish(ctx, path, fd, write_all(fd, data, bytes) ? RLS_OK : fail_output(ctx, path, "write"));
+}
+
+const char *rls_write_obstacle(const char *path, char text[128])
+{
+    bool good = true;
+    struct stat info = {0};
+    char *zeros = calloc(COPY_BYTES, 1);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+    const bool made = fd >= 0;
+    text[0] = '\0';
+    if (!made && errno == EEXIST)
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+    good = fd >= 0;
+    if (good && zeros != NULL && fstat(fd, &info) == 0)
+        good = lseek(fd, 0, SEEK_END) >= 0 && write_all(fd, zeros, COPY_BYTES) && fsync(fd) == 0;
+    if (!good)
+        (void)snprintf(text, 128, "%s", strerror(errno));
+    if (fd >= 0 && (ftruncate(fd, info.st_size) != 0 || close(fd) != 0) && text[0] == '\0')
+        (void)snprintf(text, 128, "%s", strerror(errno));
+    if (made)
+        (void)unlink(path);
+    free(zeros);
+    return text;
 }
 
 rls_status rls_file_copy(rls_context *ctx, const char *from, const char *to)

@@ -57,6 +57,11 @@ RLS_NODISCARD rls_status rls_dir_sync(rls_context *ctx, const char *path, bool b
  * followed. Nothing there is fine. Returns RLS_ERR_IO. */
 RLS_NODISCARD rls_status rls_dir_remove(rls_context *ctx, const char *path);
 
+/* Why a file that could not be made or written cannot be, in the system's words: MPI-IO often knows only that
+ * it failed. Tries to lengthen the file, which must be one that is given up. Into text; "" when that works.
+ * Not collective. */
+const char *rls_write_obstacle(const char *path, char text[128]);
+
 /* Makes a directory, when there is none, so that it is there for good (its parent is put on the disk). Not
  * collective. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_dir_make(rls_context *ctx, const char *path);

@@ -96,6 +96,8 @@ static rls_status publish(const rls_journal *journal, const char *partial, int64
     rls_context *ctx = journal->ctx;
     char *file = NULL, *manifest = NULL;
     rls_status status = segment_path(ctx, journal->path, journal->next, "nc", &file);
+    if (status == RLS_OK && digest->bytes < 0)
+        status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be read again", partial);
     if (status == RLS_OK)
         status = segment_path(ctx, journal->path, journal->next, "json", &manifest);
     if (status == RLS_OK)

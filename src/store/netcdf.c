@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "store/file_util.h"
 
 rls_status rls_nc_check(rls_context *ctx, int err, const char *doing, const char *path, const char *variable)
 {
@@ -22,7 +23,11 @@ rls_status rls_nc_check(rls_context *ctx, int err, const char *doing, const char
         err == NC_EINVALCOORDS)
         return rls_fail(ctx, RLS_ERR_DATA, "%s%s%s: cannot %s: %s", path, sep, name, doing,
                         ncmpi_strerror(err));
-    return rls_fail(ctx, RLS_ERR_IO, "%s%s%s: cannot %s: %s", path, sep, name, doing, ncmpi_strerror(err));
+    char obstacle[128] = "";
+    if (strcmp(doing, "create") == 0 || strcmp(doing, "define") == 0 || strcmp(doing, "write") == 0)
+        (void)rls_write_obstacle(path, obstacle);
+    return rls_fail(ctx, RLS_ERR_IO, "%s%s%s: cannot %s: %s", path, sep, name, doing,
+                    obstacle[0] != '\0' ? obstacle : ncmpi_strerror(err));
 }
 
 /* Without nc_in_place_swap=disable PnetCDF swaps bytes in the caller's write buffer. PNETCDF_HINTS in the
@@ -52,9 +57,11 @@ rls_status rls_nc_create(rls_context *ctx, const char *path, int *ncid)
     return rls_agree(ctx, rls_nc_check(ctx, err, "create", path, NULL));
 }
 
-rls_status rls_nc_finish(rls_context *ctx, rls_status local, const char *path, int ncid)
+static rls_status close_written(rls_context *ctx, rls_status local, const char *path, int ncid, bool flush)
 {
-    int err = ncmpi_sync(ncid);
+    if (local != RLS_OK)
+        ctx->failing = true; /* keep the message, which may be agreed on already */
+    int err = flush ? ncmpi_sync(ncid) : NC_NOERR;
     const int closed = ncmpi_close(ncid);
     if (err == NC_NOERR)
         err = closed;
@@ -64,6 +71,16 @@ rls_status rls_nc_finish(rls_context *ctx, rls_status local, const char *path, i
     if (status != RLS_OK && ctx->rank == 0)
         (void)unlink(path);
     return status;
+}
+
+rls_status rls_nc_finish(rls_context *ctx, rls_status local, const char *path, int ncid)
+{
+    return close_written(ctx, local, path, ncid, true);
+}
+
+rls_status rls_nc_release(rls_context *ctx, rls_status local, const char *path, int ncid)
+{
+    return close_written(ctx, local, path, ncid, false);
 }
 
 int rls_nc_get_rows(int ncid, int varid, rls_dtype dtype, int64_t first, int64_t count, int64_t length,

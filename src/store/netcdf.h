@@ -34,6 +34,9 @@ RLS_NODISCARD rls_status rls_nc_create(rls_context *ctx, const char *path, int *
  * removed. Collective, also for ranks that failed before. Returns the agreement on local and on closing. */
 RLS_NODISCARD rls_status rls_nc_finish(rls_context *ctx, rls_status local, const char *path, int ncid);
 
+/* The same without flushing to the device, which the caller does later (rls_files_sync). */
+RLS_NODISCARD rls_status rls_nc_release(rls_context *ctx, rls_status local, const char *path, int ncid);
+
 /* Collective get and put of `count` rows of a two-dimensional variable from row `first`, of row length
  * `length`, all in memory of the dtype (float64 or float32). A rank with count 0 takes part. Below 1 GiB a
  * call. Return PnetCDF's error. */

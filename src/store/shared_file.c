@@ -7,13 +7,18 @@
 
 #include "base/memory.h"
 #include "grid/redistribute.h"
+#include "store/file_util.h"
 
 static rls_status fail_mpi(const rls_shared_file *file, const char *what, int error)
 {
     char text[MPI_MAX_ERROR_STRING];
     int len = 0;
+    char obstacle[128] = "";
     MPI_Error_string(error, text, &len);
-    return rls_fail(file->ctx, RLS_ERR_IO, "%s: cannot %s: %s", file->path, what, text);
+    if (strcmp(what, "create") == 0 || strcmp(what, "write") == 0 || strcmp(what, "put it on the disk") == 0)
+        (void)rls_write_obstacle(file->path, obstacle);
+    return rls_fail(file->ctx, RLS_ERR_IO, "%s: cannot %s: %s", file->path, what,
+                    obstacle[0] != '\0' ? obstacle : text);
 }
 
 /* Opens on all ranks or on none. */
@@ -112,9 +117,7 @@ rls_status rls_shared_write(const rls_shared_file *file, int64_t offset, const v
     } else if (count > 0) {
         MPI_Get_count(&result, MPI_BYTE, &put);
         if (put != count)
-            status = rls_fail(file->ctx, RLS_ERR_IO,
-                              "%s: only %d of %d bytes at %" PRId64 " were written: disk full?", file->path,
-                              put, count, offset);
+            status = fail_mpi(file, "write", MPI_ERR_NO_SPACE);
     }
     return rls_agree(file->ctx, status);
 }

@@ -186,8 +186,8 @@ static void test_random_numbers(void **state)
     for (int k = 0; k < 400000; k++) {
         const format *f = &formats[k % 2];
         const int range = k % 2 == 0 ? 28 : 140;
-        const double x =
-            ldexp(1.0 + rls_random_uniform(&random), (int)rls_random_below(&random, 2 * range) - range);
+        const double x = ldexp(1.0 + rls_random_uniform(&random),
+                               (int)rls_random_below(&random, 2 * (int64_t)range) - range);
         const uint16_t bits = from_double(f, x);
         if (bits == infinity_of(f))
             continue; /* test_every_tie has the border */
@@ -245,21 +245,21 @@ static void test_copies(void **state)
 static void test_strides(void **state)
 {
     (void)state;
-    enum { COUNT = 11 };
+    enum { COUNT = 11, ROOM = 33 }; /* for strides up to 3 */
     const rls_dtype all[] = {RLS_F64, RLS_F32, RLS_F16, RLS_BF16};
     for (int d = 0; d < 4; d++)
         for (int s = 0; s < 4; s++)
             for (int64_t ds = 1; ds <= 3; ds++)
                 for (int64_t ss = 1; ss <= 3; ss++) {
-                    double plain[3 * COUNT], back[3 * COUNT];
-                    unsigned char from[3 * COUNT * 8], to[3 * COUNT * 8];
-                    for (int i = 0; i < 3 * COUNT; i++)
+                    double plain[ROOM], back[ROOM];
+                    unsigned char from[ROOM * 8], to[ROOM * 8];
+                    for (int i = 0; i < ROOM; i++)
                         plain[i] = i - 16; /* exact in every type */
-                    rls_convert(all[s], from, 1, RLS_F64, plain, 1, 3 * COUNT);
-                    rls_convert(all[d], to, 1, RLS_F64, plain, 1, 3 * COUNT);
+                    rls_convert(all[s], from, 1, RLS_F64, plain, 1, ROOM);
+                    rls_convert(all[d], to, 1, RLS_F64, plain, 1, ROOM);
                     rls_convert(all[d], to, ds, all[s], from, ss, COUNT);
-                    rls_convert(RLS_F64, back, 1, all[d], to, 1, 3 * COUNT);
-                    for (int64_t i = 0; i < 3 * COUNT; i++)
+                    rls_convert(RLS_F64, back, 1, all[d], to, 1, ROOM);
+                    for (int64_t i = 0; i < ROOM; i++)
                         assert_true(back[i] == plain[i % ds == 0 && i / ds < COUNT ? i / ds * ss : i]);
                 }
     rls_convert(RLS_F32, NULL, 1, RLS_F64, NULL, 1, 0);

@@ -24,8 +24,8 @@ static const double GIB = 1073741824.0;
 static void test_alloc(void **state)
 {
     rls_context *ctx = *state;
-    const int64_t counts[] = {1, 7, 64, 1000003};
-    for (int i = 0; i < 4; i++) {
+    const int64_t counts[] = {1, 7, 64, 1000003, 3000001}; /* the last one on large pages */
+    for (int i = 0; i < 5; i++) {
         void *data = NULL;
         assert_int_equal(rls_alloc(ctx, counts[i], 8, &data), RLS_OK);
         assert_int_equal((uintptr_t)data % 64, 0);

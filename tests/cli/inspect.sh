@@ -106,6 +106,7 @@ run 3 2 run1 --verify
 says " run1/log.jsonl: ends within a line"
 sed -i '$d' run1/log.jsonl
 printf x | dd of=run1/stream/segment-000002.nc bs=1 seek=5000 conv=notrunc status=none
+cp run1/model/config.json copy && mv copy run1/model/config.json # it is a link to the source's
 truncate -s 100 run1/model/config.json
 echo '#' >>run1/config.yaml
 run 0 alone run1

@@ -182,12 +182,12 @@ static void follow(rls_grid *grid, void *user)
 static dense_problem problem_of(int kind)
 {
     dense_problem p;
-    dense_random(&p, 61, 29, 48, 1e3, (uint64_t)(100 + kind));
+    dense_random(&p, 61, 29, 48, 1e3, 100 + (uint64_t)kind);
     p.lambda = 0.8;
     p.mu = 1.3;
     p.weight = 0.9;
     if (kind != 0 && kind != 3)
-        dense_random_anchors(&p, kind == 4 ? 150 : 40, kind == 2, (uint64_t)(200 + kind));
+        dense_random_anchors(&p, kind == 4 ? 150 : 40, kind == 2, 200 + (uint64_t)kind);
     if (kind >= 2) {
         free(p.moment);
         p.moment = NULL;

@@ -91,7 +91,7 @@ static void test_hundred_thousand_edits(void **state)
     assert_all_le(1.0, pivot); /* C was positive definite in every key's direction */
     symmetric_to_dense(ctx, rls_editor_inv_cov(ed), c);
     double trace_now = 0.0;
-    for (int i = 0; i < N; i++)
+    for (int64_t i = 0; i < N; i++)
         trace_now += c[i * (N + 1)];
     assert_all_le(fabs(trace_now - trace), 1e-12 * trace);
     assert_all_int_equal(rls_cholesky(RLS_F64, N, c, N), 0);

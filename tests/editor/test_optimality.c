@@ -79,12 +79,12 @@ static void test_proof(void **state)
     ctx = *state;
     for (int kind = 0; kind < 4; kind++) {
         dense_problem p;
-        dense_random(&p, 57, 31, 50, 1e2, (uint64_t)(300 + kind));
+        dense_random(&p, 57, 31, 50, 1e2, 300 + (uint64_t)kind);
         p.lambda = 0.9;
         p.mu = 1.2;
         p.weight = 0.8;
         if (kind == 1 || kind == 2)
-            dense_random_anchors(&p, 25, kind == 2, (uint64_t)(400 + kind));
+            dense_random_anchors(&p, 25, kind == 2, 400 + (uint64_t)kind);
         if (kind >= 2) {
             free(p.moment);
             p.moment = NULL;

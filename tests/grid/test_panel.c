@@ -206,9 +206,10 @@ static void test_sum(void **state)
     const int size = rls_context_size(ctx);
     const double bytes = rls_panel_sum(rls_context_comm(ctx), RLS_F32, data, count);
     assert_all(bytes == (size > 1 ? 4.0 * (double)count : 0.0));
+    const int64_t others = (int64_t)size * (size - 1) / 2;
     int64_t wrong = 0;
     for (int64_t i = 0; i < count; i++)
-        wrong += data[i] != (float)(size * (i % 1000) + size * (size - 1) / 2);
+        wrong += data[i] != (float)(size * (i % 1000) + others);
     assert_all_int_equal(wrong, 0);
     assert_all(rls_panel_sum(MPI_COMM_SELF, RLS_F32, data, count) == 0.0);
     assert_all(rls_panel_sum(rls_context_comm(ctx), RLS_F64, NULL, 0) == 0.0);

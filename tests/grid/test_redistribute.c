@@ -76,7 +76,7 @@ static rls_slab slab_of(const layouts *x, int round)
 /* Does every rank's slab together hold line `line`? ranges: first, count of every rank. */
 static bool in_slabs(const int64_t *ranges, int64_t line)
 {
-    for (int r = 0; r < rls_context_size(ctx); r++)
+    for (int64_t r = 0; r < rls_context_size(ctx); r++)
         if (line >= ranges[2 * r] && line < ranges[2 * r] + ranges[2 * r + 1])
             return true;
     return false;
@@ -199,7 +199,7 @@ static void check_rounds(rls_grid *grid, void *user)
         assert_all(rounds > 1 || rls_context_size(ctx) > 10);
         const int64_t all[2] = {0, count}, none[2] = {0, 0};
         int64_t *ranges = bytes_of(2 * (int64_t)rls_context_size(ctx), RLS_F64);
-        for (int r = 0; r < rls_context_size(ctx); r++)
+        for (int64_t r = 0; r < rls_context_size(ctx); r++)
             memcpy(&ranges[2 * r], r == 0 ? all : none, sizeof all);
         assert_all_int_equal(wrong_in_cyclic(&x, &a, ranges), 0);
         fill_cyclic(&x, &a);

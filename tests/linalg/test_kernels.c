@@ -115,6 +115,66 @@ static void test_gemm(void **state)
             }
 }
 
+/* C += A B with a symmetric A, whose upper triangle is NaN: nothing may read it. */
+static void test_symm(void **state)
+{
+    (void)state;
+    const int64_t sizes[] = {1, 2, 7, 33, 64}, columns[] = {1, 2, 5, 40};
+    for (int s = 0; s < 20; s++)
+        for (int k = 0; k < 2; k++) {
+            const rls_dtype d = dtypes[k];
+            const int64_t m = sizes[s % 5], n = columns[s / 5], lda = m + 1, ldb = m + 2, ldc = m + PADDING;
+            void *a = random_elements(lda * m, d, 91), *b = random_elements(ldb * n, d, 92);
+            void *c = random_elements(ldc * n, d, 93), *before = random_elements(ldc * n, d, 93);
+            for (int64_t j = 0; j < m; j++)
+                for (int64_t i = 0; i < j; i++)
+                    rls_set(d, a, i + j * lda, (double)NAN);
+            rls_symm(d, m, n, a, lda, b, ldb, c, ldc);
+            for (int64_t j = 0; j < n; j++)
+                for (int64_t i = 0; i < ldc; i++) {
+                    double sum = rls_get(d, before, i + j * ldc), size = fabs(sum);
+                    for (int64_t l = 0; i < m && l < m; l++) {
+                        const double term =
+                            rls_get(d, a, i > l ? i + l * lda : l + i * lda) * rls_get(d, b, l + j * ldb);
+                        sum += term;
+                        size += fabs(term);
+                    }
+                    const double error = fabs(rls_get(d, c, i + j * ldc) - sum);
+                    assert_true(error <= (i < m ? (double)(m + 2) * rls_dtype_eps(d) * size : 0.0));
+                }
+            free(a);
+            free(b);
+            free(c);
+            free(before);
+        }
+}
+
+/* Small integers: exact whatever the order, for every length that vectors leave a rest of. */
+static void test_vectors(void **state)
+{
+    (void)state;
+    for (int d = 0; d < 2; d++)
+        for (int64_t n = 0; n <= LARGEST; n++) {
+            void *x = elements_of(n + 1, dtypes[d]), *y = elements_of(n + 1, dtypes[d]);
+            double sum = 0.0;
+            for (int64_t i = 0; i <= n; i++) { /* the last one is beyond the end */
+                rls_set(dtypes[d], x, i, (double)(i - 7));
+                rls_set(dtypes[d], y, i, (double)(3 * i + 1));
+                sum += i < n ? (double)((i - 7) * (3 * i + 1)) : 0.0;
+            }
+            assert_true(rls_dot(dtypes[d], n, x, y) == sum);
+            rls_axpy(dtypes[d], n, -2.0, x, y);
+            rls_scale(dtypes[d], n, 0.5, x);
+            for (int64_t i = 0; i <= n; i++) {
+                assert_true(rls_get(dtypes[d], x, i) == (i < n ? 0.5 : 1.0) * (double)(i - 7));
+                assert_true(rls_get(dtypes[d], y, i) ==
+                            (double)(3 * i + 1) - (i < n ? 2.0 : 0.0) * (double)(i - 7));
+            }
+            free(x);
+            free(y);
+        }
+}
+
 /* Empty parts of ranks without data: leading dimension 0 and no array. */
 static void test_nothing(void **state)
 {
@@ -123,6 +183,8 @@ static void test_nothing(void **state)
     for (int d = 0; d < 2; d++) {
         rls_gemm(dtypes[d], 'N', 'N', 0, 3, 2, 1.0, NULL, 0, c, 2, 1.0, NULL, 0);
         rls_gemm(dtypes[d], 'T', 'N', 3, 0, 2, 1.0, c, 2, NULL, 0, 0.0, NULL, 0);
+        rls_symm(dtypes[d], 0, 3, NULL, 0, NULL, 0, NULL, 0);
+        rls_symm(dtypes[d], 3, 0, c, 3, NULL, 0, NULL, 0);
         rls_gemm(dtypes[d], 'N', 'T', 2, 2, 0, 1.0, NULL, 2, NULL, 2, 1.0, c, 2);
         rls_solve_right(dtypes[d], 'T', 0, 1, c, 1, NULL, 0);
         rls_solve_right(dtypes[d], 'N', 1, 0, NULL, 0, c, 1);
@@ -244,6 +306,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elements), cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_symm),     cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_nothing),  cmocka_unit_test(test_solve_right),
         cmocka_unit_test(test_cholesky), cmocka_unit_test(test_sum_squares),
     };

@@ -50,7 +50,8 @@ static void check_matrix(rls_grid *grid, rls_dtype dtype, int64_t rows, int64_t 
     MPI_Allreduce(MPI_IN_PLACE, seen, (int)(rows * cols), MPI_DOUBLE, MPI_SUM, rls_context_comm(ctx));
     for (int64_t at = 0; at < rows * cols; at++) {
         assert_true(seen[at] == 1.0);
-        const double value = (double)(at % rows + 100 * (at / rows));
+        const int64_t i = at % rows, j = at / rows;
+        const double value = (double)(i + 100 * j);
         squares += value * value;
     }
     assert_all_ok(ctx, rls_matrix_norm(a, &norm));
@@ -86,20 +87,20 @@ static void test_impossible(void **state)
     assert_all_ok(ctx, rls_grid_create(ctx, 0, 0, &grid));
     const struct {
         rls_dtype dtype;
-        int64_t rows, cols, block;
         rls_status status;
+        int64_t rows, cols, block;
         const char *message;
     } cases[] = {
-        {RLS_F64, 0, 4, 2, RLS_ERR_USAGE, "0 x 4"},
-        {RLS_F64, 4, -1, 2, RLS_ERR_USAGE, "4 x -1"},
-        {RLS_F64, 4, 4, 0, RLS_ERR_USAGE, "blocks of 0"},
-        {RLS_BF16, 4, 4, 2, RLS_ERR_USAGE, "bfloat16"},
-        {RLS_F16, 4, 4, 2, RLS_ERR_USAGE, "float16"},
-        {RLS_F32, (int64_t)1 << 31, 1, 64, RLS_ERR_USAGE, "2147483648 x 1"},
-        {RLS_F32, 1, INT64_MAX, 64, RLS_ERR_USAGE, "cannot be made"},
+        {RLS_F64, RLS_ERR_USAGE, 0, 4, 2, "0 x 4"},
+        {RLS_F64, RLS_ERR_USAGE, 4, -1, 2, "4 x -1"},
+        {RLS_F64, RLS_ERR_USAGE, 4, 4, 0, "blocks of 0"},
+        {RLS_BF16, RLS_ERR_USAGE, 4, 4, 2, "bfloat16"},
+        {RLS_F16, RLS_ERR_USAGE, 4, 4, 2, "float16"},
+        {RLS_F32, RLS_ERR_USAGE, (int64_t)1 << 31, 1, 64, "2147483648 x 1"},
+        {RLS_F32, RLS_ERR_USAGE, 1, INT64_MAX, 64, "cannot be made"},
         /* Small enough for each size, too many elements on a rank: told before anything is taken. */
-        {RLS_F32, 200000, 200000, 64, RLS_ERR_MEMORY, "use more ranks"},
-        {RLS_F64, INT32_MAX, INT32_MAX, 64, RLS_ERR_MEMORY, "2^31 elements or more"},
+        {RLS_F32, RLS_ERR_MEMORY, 200000, 200000, 64, "use more ranks"},
+        {RLS_F64, RLS_ERR_MEMORY, INT32_MAX, INT32_MAX, 64, "2^31 elements or more"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         rls_matrix *a = NULL;

@@ -7,13 +7,13 @@ usage() {
 Usage: tests/slurm/cluster.sh start DIRECTORY | stop DIRECTORY
 
 start   starts the daemons as the calling user; DIRECTORY is made, and wants a short path (it holds a socket).
-        Use it with SLURM_CONF=DIRECTORY/slurm.conf.
+        Use it with SLURM_CONF=DIRECTORY/slurm.conf. It is stopped, too, when the process that started it ends.
 stop    cancels the jobs, ends the daemons and whatever their jobs left running. DIRECTORY stays.
 
 The nodes are node1 and node2, with CPUS processors each (default 2), whatever this host has.
 END
 }
-[ $# -eq 2 ] || { usage >&2 && exit 2; }
+[ $# -ge 2 ] || { usage >&2 && exit 2; }
 dir=$2
 PATH=$PATH:/usr/sbin:/sbin # where the daemons are
 export SLURM_CONF=$dir/slurm.conf
@@ -107,6 +107,7 @@ start() {
     free_ports
     (umask 077 && head -c 1024 /dev/urandom >"$dir/munge.key")
     configuration >"$SLURM_CONF"
+    launch guard "$(realpath -- "$0")" guard "$dir" $PPID
     launch munged munged --foreground --socket="$dir/munge.socket" --key-file="$dir/munge.key" --pid-file="$dir/munged.pid" \
         --seed-file="$dir/munge.seed" --log-file="$dir/munged.log" --num-threads=2
     wait_for 20 test -S "$dir/munge.socket" || { cat "$dir"/munged.* >&2 && fail "munged does not start"; }
@@ -140,6 +141,7 @@ no_jobs() { [ -z "$(squeue -h)" ]; }
 
 stop() {
     local name id
+    touch -- "$dir/stopped"
     if [ -e "$dir/slurmctld.id" ] && alive slurmctld; then
         scancel --partition=test >/dev/null 2>&1 || true
         wait_for 20 no_jobs || scancel --partition=test --signal=KILL --full >/dev/null 2>&1 || true
@@ -154,8 +156,17 @@ stop() {
     done
 }
 
+# Nobody may be left to stop a cluster whose test was killed.
+guard() {
+    while kill -0 "$1" 2>/dev/null && [ ! -e "$dir/stopped" ]; do
+        sleep 1
+    done
+    [ -e "$dir/stopped" ] || stop
+}
+
 case $1 in
 start) start ;;
+guard) guard "$3" ;;
 stop) stop ;;
 *) usage >&2 && exit 2 ;;
 esac
