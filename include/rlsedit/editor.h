@@ -94,8 +94,8 @@ RLS_NODISCARD rls_status rls_editor_anchor_keys(rls_editor *editor, const rls_ve
 
 /* Builds C_0 = A_0^{-1} and X = X_0 + C_0 mu^2 K_0 (V_0 - W_0 K_0)^T (= W*_0^T) in place, by Cholesky
  * (p?potrf, p?potri). Collective. smallest_pivot, may be NULL: the smallest squared diagonal of the factor of
- * A_0; set also on failure. Returns RLS_ERR_NUMERIC when A_0 is singular to working precision: smallest pivot
- * <= sqrt(n) eps max_i A_0(i,i). */
+ * A_0; set also on failure. Returns RLS_ERR_NUMERIC when A_0 is singular to working precision: smallest
+ * pivot, in the given order of rows or with any row put last, <= sqrt(n) eps max_i A_0(i,i). */
 RLS_NODISCARD rls_status rls_editor_start(rls_editor *editor, double *smallest_pivot);
 
 /* Applies one batch: F = C K, S = I + K^T F = L L^T, E = V - W K, G = F L^{-T}, H = E L^{-T}, C -= G G^T, W

@@ -7,7 +7,7 @@ set -euo pipefail
 : "${RLSEDIT:?is set by ctest}" "${MPIRUN:?}" "${SOURCE:?}" "${WORK:?}"
 read -ra mpirun <<<"$MPIRUN"
 export MPIRUN=${mpirun[0]} # the scripts' own options shall do
-unset CONFIG MODEL STREAM RUN SLURM_JOB_ID
+unset CONFIG MODEL STREAM RUN SLURM_JOB_ID OMPI_MCA_rmaps_base_oversubscribe
 cd -- "$WORK"
 shopt -s nullglob
 
@@ -19,7 +19,8 @@ export BIND=none RANKS_PER_NODE=2 THREADS=1 RLSEDIT
 export OMPI_MCA_pml=ob1 OMPI_MCA_btl=tcp,self OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo
 
 cluster=$(mktemp -d "/tmp/rlsedit-slurm.XXXXXX")
-export SLURM_CONF=$cluster/slurm.conf
+mkdir -- "$cluster/tmp"
+export SLURM_CONF=$cluster/slurm.conf TMPDIR=$cluster/tmp # where killed MPI programs leave their session's files
 deadline=$((SECONDS + 280))
 clean_up() {
     "$SOURCE/tests/slurm/cluster.sh" stop "$cluster" || true
