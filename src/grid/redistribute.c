@@ -167,6 +167,8 @@ static void slab_copy(const exchange *x, bool to_wire)
 {
     const int64_t line = x->across.n;
     char *data = x->slab->data;
+    if (data == NULL) /* a rank with no lines */
+        return;
     for (int r = 0; r < x->ctx->size; r++) {
         const int on = along_of(x, r), over = across_of(x, r);
         const int64_t begin = rls_dim_below(x->along, on, x->slab->first);

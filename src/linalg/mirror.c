@@ -63,8 +63,9 @@ static void count_recv(mirror_round *r, int64_t ib, int64_t jb, int rank)
 /* out[j + i * ldout] = in[i + j * ldin] for an m x n block, in tiles that stay in the nearest cache. */
 #define TRANSPOSE(type)                                                                                      \
     do {                                                                                                     \
-        const type *restrict from = in;                                                                      \
-        type *restrict to = out;                                                                             \
+        const type *restrict from =                                                                          \
+            in;                  /* NOLINT(bugprone-macro-parentheses): a type cannot stand in them */       \
+        type *restrict to = out; /* NOLINT(bugprone-macro-parentheses) */                                    \
         for (int64_t jt = 0; jt < n; jt += TILE)                                                             \
             for (int64_t i = 0; i < m; i++)                                                                  \
                 for (int64_t j = jt; j < jt + TILE && j < n; j++)                                            \

@@ -106,8 +106,8 @@ note "Slurm runs: $(sinfo -h -N -o '%N %T' | paste -sd ' ')"
 submit() {
     local nodes=$1 run=$2
     shift 2
-    job=$(sbatch --parsable --nodes="$nodes" --time=10 --signal=B:USR1@30 --output="$run.log" "$SOURCE/slurm/edit.sbatch" "$config" \
-        "$model" "$stream" "$run" "${settings[@]}" "$@")
+    job=$(sbatch --parsable --nodes="$nodes" --time=10 --signal=B:USR1@30 --output="$run.log" "$SOURCE/slurm/edit.sbatch" \
+        "$config" "$model" "$stream" "$run" "${settings[@]}" "$@")
 }
 
 # One run on two nodes, then one.
@@ -155,7 +155,10 @@ WALLTIME=1 submit 1 fruitless
 fruitless=$job
 until_so 60 "the end of the run without a model" over "$wrong"
 [ "$(field "$wrong" JobState) $(field "$wrong" Restarts)" = 'FAILED 0' ] || die "the run without a model was not a failure at once"
-case $(field "$wrong" ExitCode) in 2:0 | 3:0 | 5:0) ;; *) die "the run without a model: exit code $(field "$wrong" ExitCode)" ;; esac
+case $(field "$wrong" ExitCode) in
+2:0 | 3:0 | 5:0) ;;
+*) die "the run without a model: exit code $(field "$wrong" ExitCode)" ;;
+esac
 
 # Cancelled by the user: not requeued. A chain of jobs then goes on with it, stops when it is finished, and leaves none waiting.
 submit 1 chain
@@ -174,7 +177,8 @@ until_so 200 "the end of the chain" over "${links[5]}"
 codes=$(for job in "${links[@]}"; do field "$job" ExitCode; done | paste -sd ' ')
 note "the chain's exit codes: $codes"
 [ "$codes" = '85:0 0:0 0:0 0:0 0:0 0:0' ] || die "the chain's exit codes are $codes"
-[ "$(field "${links[2]}" JobState) $(field "${links[5]}" JobState)" = 'CANCELLED CANCELLED' ] || die "the jobs of the chain after its end were not cancelled"
+[ "$(field "${links[2]}" JobState) $(field "${links[5]}" JobState)" = 'CANCELLED CANCELLED' ] ||
+    die "the jobs of the chain after its end were not cancelled"
 same chain
 
 until_so 60 "the end of the fruitless run" over "$fruitless"
