@@ -167,7 +167,7 @@ static void slab_copy(const exchange *x, bool to_wire)
 {
     const int64_t line = x->across.n;
     char *data = x->slab->data;
-    if (data == NULL) /* a rank with no lines */
+    if (data == NULL || x->slab_side == NULL) /* a rank with no lines */
         return;
     for (int r = 0; r < x->ctx->size; r++) {
         const int on = along_of(x, r), over = across_of(x, r);
