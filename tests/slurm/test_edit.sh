@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ctest: TIMEOUT 300
+# ctest: TIMEOUT 600
 # slurm/edit.sbatch and slurm/chain.sh under a real Slurm of two nodes on this host: a run in many short allocations, with a killed
 # step, a signal and a drained node, must end with the weights of an uninterrupted run.
 # Arguments: none. Environment: RLSEDIT, MPIRUN (words), SOURCE, WORK.
