@@ -75,6 +75,7 @@ static rls_status size_up(rls_context *ctx, const char *const *paths, int64_t co
         *total += sizes[f] > 0 ? slabs_of(sizes[f]) : 0;
     rls_status status = rls_alloc_zero(ctx, *total + 1, sizeof(rls_hash), &slabs);
     rls_hash *slab = slabs;
+    digests[0].slab = slab; /* what is freed, also when there is no file */
     for (int64_t f = 0; f < count; f++) {
         digests[f] =
             (rls_digest){.bytes = sizes[f], .slabs = sizes[f] > 0 ? slabs_of(sizes[f]) : 0, .slab = slab};

@@ -65,7 +65,7 @@ static void ask_for(const mover *m, int64_t round)
  * and digest. */
 static rls_status load_rounds(mover *m)
 {
-    enum { AHEAD = 3 };
+    enum { AHEAD = 4 };
     const rls_matrix *matrix = m->matrix;
     const rls_dtype dtype = matrix->part.dtype;
     rls_status status = RLS_OK;

@@ -21,7 +21,7 @@ export OMPI_MCA_pml=ob1 OMPI_MCA_btl=tcp,self OMPI_MCA_btl_tcp_if_include=lo OMP
 cluster=$(mktemp -d "/tmp/rlsedit-slurm.XXXXXX")
 mkdir -- "$cluster/tmp"
 export SLURM_CONF=$cluster/slurm.conf TMPDIR=$cluster/tmp # where killed MPI programs leave their session's files
-deadline=$((SECONDS + 280))
+deadline=$((SECONDS + 570))
 clean_up() {
     "$SOURCE/tests/slurm/cluster.sh" stop "$cluster" || true
     rm -rf -- "$cluster"
