@@ -485,7 +485,7 @@ static void test_failing(void **state)
                 continue; /* rank 0's phases */
             const int layers = PHASES[i] == RLS_FAULT_checkpoint_layer ? LAYERS : 1;
             for (int k = 1; k <= layers; k++) {
-                ctx->fault = (rls_fault_plan){PHASES[i], RLS_FAULT_ERROR, rank, k};
+                ctx->fault = (rls_fault_plan){(int)PHASES[i], RLS_FAULT_ERROR, rank, k};
                 assert_all_status(ctx, save(&s, 2), RLS_ERR_IO);
                 assert_all_message(ctx, "injected fault at checkpoint.");
                 assert_sound(1, true, true, "");

@@ -28,7 +28,7 @@ static const char *paths[FILES];
 static void make_files(void)
 {
     for (int f = 0; f < FILES; f++) {
-        char name[16];
+        char name[32];
         rls_random random = rls_random_seed((uint64_t)f);
         contents[f] = malloc(SIZES[f] + 8);
         for (size_t i = 0; i < SIZES[f]; i += 8) {

@@ -164,7 +164,7 @@ static void test_failing(void **state)
     rls_journal *journal = open_at(ctx, 0, 0);
     for (size_t i = 0; i < sizeof PHASES / sizeof PHASES[0]; i++) {
         const bool root = PHASES[i] == RLS_FAULT_segment_manifest || PHASES[i] == RLS_FAULT_segment_rename;
-        ctx->fault = (rls_fault_plan){PHASES[i], RLS_FAULT_ERROR, root ? 0 : ctx->size - 1, 1};
+        ctx->fault = (rls_fault_plan){(int)PHASES[i], RLS_FAULT_ERROR, root ? 0 : ctx->size - 1, 1};
         assert_all_status(ctx, commit(ctx, journal, 0, EDITS[0]), RLS_ERR_IO);
         assert_all_message(ctx, "injected fault");
         assert_all_int_equal(rls_journal_segments(journal), 0);
