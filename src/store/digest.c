@@ -1,5 +1,6 @@
 #include "store/digest.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -157,7 +158,8 @@ static void hash_slabs(rls_digest_writer *w, int64_t last, int64_t bytes)
         if (w->file >= 0 && read_slab(w->file, offset, length, w->buffer))
             w->slab[w->next] = rls_hash_bytes(w->buffer, length);
         else
-            w->status = rls_fail(w->ctx, RLS_ERR_IO, "%s: cannot be read again", w->path);
+            w->status = rls_fail(w->ctx, RLS_ERR_IO, "%s: cannot be read again: %s", w->path,
+                                 access(w->path, R_OK) != 0 ? strerror(errno) : "it is cut off");
     }
 }
 
@@ -194,7 +196,8 @@ rls_status rls_digest_end(rls_digest_writer **writer, rls_digest **out)
     void *digest = NULL;
     MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, ctx->comm);
     if (bytes < 0 && w->status == RLS_OK)
-        w->status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be read again", w->path);
+        w->status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be read again: %s", w->path,
+                             access(w->path, R_OK) != 0 ? strerror(errno) : "it is cut off");
     else
         hash_slabs(w, slabs_of(bytes), bytes);
     rls_status status = w->status;

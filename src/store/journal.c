@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fault.h"
 #include "base/memory.h"
@@ -97,7 +98,8 @@ static rls_status publish(const rls_journal *journal, const char *partial, int64
     char *file = NULL, *manifest = NULL;
     rls_status status = segment_path(ctx, journal->path, journal->next, "nc", &file);
     if (status == RLS_OK && digest->bytes < 0)
-        status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be read again", partial);
+        status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be read again: %s", partial,
+                          access(partial, R_OK) != 0 ? strerror(errno) : "it is cut off");
     if (status == RLS_OK)
         status = segment_path(ctx, journal->path, journal->next, "json", &manifest);
     if (status == RLS_OK)
