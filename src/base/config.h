@@ -43,7 +43,7 @@ struct rls_config_value {
 };
 struct rls_config_checkpoint {
     int64_t every_edits;
-    double every_minutes;
+    double every_minutes, max_share;
     int64_t keep, keep_every;
 };
 struct rls_config_export {

@@ -222,7 +222,25 @@ static bool covers(const rls_journal_survey *journal, const json_t *manifest)
     return segments >= 1 && segments <= journal->sound && journal->ends[segments - 1] == edits;
 }
 
-/* Looks at the checkpoint of one step. With `wanted` it is taken when it is sound; a damaged one, and one
+/* Loads the checkpoint, its checksums compared on the way. A damaged one leaves *sound false and its reason.
+ */
+static rls_status restore(rls_run *run, int64_t step, const json_t *manifest, bool *sound, char why[768])
+{
+    rls_context *ctx = run->ctx;
+    rls_status status = rls_states_make(run->states);
+    *sound = true;
+    if (status != RLS_OK)
+        return status;
+    status = rls_states_restore(run->states, run->checkpoints_path, step, manifest);
+    if (status != RLS_ERR_DATA)
+        return status;
+    (void)snprintf(why, 768, "%.700s", rls_context_message(ctx));
+    rls_clear_failure(ctx);
+    *sound = false;
+    return RLS_OK;
+}
+
+/* Looks at the checkpoint of one step. With `wanted` it is loaded when it is sound; a damaged one, and one
  * that the journal does not cover, is reported and set aside, so that it neither counts nor is deleted. */
 static rls_status try_checkpoint(rls_run *run, int64_t step, bool wanted, resume_point *point)
 {
@@ -231,21 +249,24 @@ static rls_status try_checkpoint(rls_run *run, int64_t step, bool wanted, resume
     char why[768];
     json_t *manifest = NULL;
     rls_status status =
-        rls_checkpoint_verify(ctx, run->checkpoints_path, step, wanted, &manifest, &bytes, why);
+        rls_checkpoint_verify(ctx, run->checkpoints_path, step, false, &manifest, &bytes, why);
     if (status != RLS_OK)
         return status;
-    if (manifest != NULL && !covers(&point->journal, manifest)) {
+    bool sound = manifest != NULL;
+    if (sound && !covers(&point->journal, manifest)) {
         (void)snprintf(why, sizeof why, "it is ahead of the sound part of the journal");
-        json_decref(manifest);
-        manifest = NULL;
-    } else if (manifest != NULL && wanted) {
+        sound = false;
+    } else if (sound && wanted) {
+        status = restore(run, step, manifest, &sound, why);
+    }
+    if (status == RLS_OK && sound && wanted) {
         point->manifest = json_incref(manifest);
         point->step = step;
         point->segments = json_integer_value(json_object_get(manifest, "segments"));
         point->edits = json_integer_value(json_object_get(manifest, "edits"));
         point->batches = json_integer_value(json_object_get(manifest, "batches"));
     }
-    if (manifest == NULL) {
+    if (status == RLS_OK && !sound) {
         rls_log(ctx, RLS_LOG_WARNING, "checkpoint of step %" PRId64 " is not used but set aside: %s", step,
                 why);
         status = rls_checkpoint_set_aside(ctx, run->checkpoints_path, step);
@@ -254,8 +275,8 @@ static rls_status try_checkpoint(rls_run *run, int64_t step, bool wanted, resume
     return status;
 }
 
-/* The newest checkpoint that is sound, or the one of step `only` when that is not negative. */
-static rls_status find_checkpoint(rls_run *run, int64_t only, resume_point *point)
+/* Loads the newest checkpoint that is sound, or the one of step `only` when that is not negative. */
+static rls_status load_checkpoint(rls_run *run, int64_t only, resume_point *point)
 {
     rls_context *ctx = run->ctx;
     int64_t *steps = NULL, count = 0;
@@ -326,7 +347,7 @@ static rls_status resume_states(rls_run *run, resume_point *point)
     if (status == RLS_OK)
         status = rls_checkpoint_clear(ctx, run->checkpoints_path);
     if (status == RLS_OK)
-        status = find_checkpoint(run, only, point);
+        status = load_checkpoint(run, only, point);
     if (status == RLS_OK && point->journal.sound < point->journal.present) {
         rls_log(ctx, RLS_LOG_WARNING,
                 "journal: %s: this segment and those after it are set aside, their edits applied again from "
@@ -335,13 +356,11 @@ static rls_status resume_states(rls_run *run, resume_point *point)
         status = rls_journal_set_aside(ctx, run->journal_path, point->journal.sound, point->journal.present);
     }
     if (status == RLS_OK)
-        rls_log(ctx, RLS_LOG_INFO, "resuming from %s%" PRId64 ", then %" PRId64 " journal segments",
+        rls_log(ctx, RLS_LOG_INFO, "resumed from %s%" PRId64 ", then %" PRId64 " journal segments",
                 point->manifest != NULL ? "the checkpoint of step " : "the model, step ", point->edits,
                 point->journal.sound - point->segments);
-    if (status == RLS_OK)
-        status = point->manifest != NULL
-                     ? rls_states_restore(run->states, run->checkpoints_path, point->step, point->manifest)
-                     : rls_states_start(run->states);
+    if (status == RLS_OK && point->manifest == NULL)
+        status = rls_states_start(run->states);
     run->totals.edits = point->edits;
     run->totals.batches = point->batches;
     run->saved_step = point->manifest != NULL ? point->step : -1;

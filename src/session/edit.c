@@ -5,6 +5,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "session/checkpoint_policy.h"
 #include "session/evaluate.h"
 #include "session/run.h"
 #include "store/export.h"
@@ -14,11 +15,9 @@
 /* Whether a checkpoint is due: rank 0's clock decides for all. Collective. */
 static bool checkpoint_due(const rls_run *run)
 {
-    const int64_t every = run->config->checkpoint.every_edits;
-    const double minutes = run->config->checkpoint.every_minutes;
     const int64_t since = run->totals.edits - (run->saved_step > 0 ? run->saved_step : 0);
-    int due = (every > 0 && since >= every) ||
-              (minutes > 0.0 && rls_profile_start() - run->saved_at >= 60.0 * minutes);
+    int due = rls_checkpoint_due(&run->config->checkpoint, since, rls_profile_start() - run->saved_at,
+                                 run->last_save_seconds);
     MPI_Bcast(&due, 1, MPI_INT, 0, run->ctx->comm);
     return due != 0 && run->totals.edits < run->source->edits; /* the end is saved as the model */
 }

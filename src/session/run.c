@@ -93,6 +93,7 @@ rls_status rls_run_save(rls_run *run)
                                   run->config->checkpoint.keep_every);
     run->saved_at = rls_profile_start();
     const double seconds = run->saved_at - start;
+    run->last_save_seconds = seconds;
     run->save_seconds = seconds > run->save_seconds ? seconds : run->save_seconds;
     return status;
 }

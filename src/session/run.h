@@ -30,10 +30,11 @@ typedef struct {
     int64_t logged;            /* lines in log.jsonl */
     bool resumed, finished;    /* finished: there is nothing left to do */
     /* checkpoints */
-    int64_t saved_step;   /* of the newest one; -1: none */
-    double saved_at;      /* MPI_Wtime() of it */
-    double save_seconds;  /* the longest so far */
-    double batch_seconds; /* the longest so far */
+    int64_t saved_step;       /* of the newest one; -1: none */
+    double saved_at;          /* MPI_Wtime() of it */
+    double save_seconds;      /* the longest so far */
+    double last_save_seconds; /* 0: none yet */
+    double batch_seconds;     /* the longest so far */
 } rls_run;
 
 /* Decides between a new and a resumed run, opens and checks the inputs, and brings the states to where the

@@ -153,15 +153,19 @@ rls_status rls_states_prepare(const rls_inputs *inputs, bool proof, rls_states *
     return status;
 }
 
+static void free_layer(rls_state *state)
+{
+    rls_drift_destroy(&state->drift);
+    rls_editor_destroy(&state->editor);
+}
+
 void rls_states_destroy(rls_states **states)
 {
     rls_states *s = *states;
     if (s == NULL)
         return;
-    for (int i = 0; i < s->count; i++) {
-        rls_drift_destroy(&s->state[i].drift);
-        rls_editor_destroy(&s->state[i].editor);
-    }
+    for (int i = 0; i < s->count; i++)
+        free_layer(&s->state[i]);
     rls_workspace_destroy(&s->workspace);
     rls_grid_destroy(&s->grid);
     free(s->state);
@@ -277,28 +281,38 @@ static double figure(const json_t *layer, const char *name)
     return json_number_value(json_object_get(layer, name));
 }
 
-static rls_status restore_layer(rls_states *states, int i, const char *dir, int64_t step, const json_t *saved)
+static rls_status restore_layer(rls_states *states, int i, const char *dir, int64_t step,
+                                const json_t *manifest)
 {
+    const json_t *saved = json_array_get(json_object_get(manifest, "layers"), (size_t)i);
     rls_state *state = &states->state[i];
-    rls_status status = make_layer(states, i);
-    if (status != RLS_OK)
-        return status;
     const rls_checkpoint_layer layer = checkpoint_layer(states, i);
-    status = rls_checkpoint_load(states->inputs->ctx, dir, step, &layer);
+    rls_status status = rls_checkpoint_load_checked(states->inputs->ctx, dir, step, manifest, &layer);
     if (status == RLS_OK)
         status =
             rls_editor_restore(state->editor, figure(saved, "objective"), figure(saved, "anchor_misfit"));
+    if (status != RLS_OK)
+        return status;
     rls_drift_restore(state->drift, figure(saved, "delta_norm"), figure(saved, "edits_residual2"));
     state->smallest_pivot = figure(saved, "anchor_pivot");
+    return RLS_OK;
+}
+
+rls_status rls_states_make(rls_states *states)
+{
+    rls_status status = RLS_OK;
+    for (int i = 0; i < states->count && status == RLS_OK; i++)
+        status = states->state[i].editor == NULL ? make_layer(states, i) : RLS_OK;
     return status;
 }
 
 rls_status rls_states_restore(rls_states *states, const char *dir, int64_t step, const json_t *manifest)
 {
-    const json_t *layers = json_object_get(manifest, "layers");
     rls_status status = rls_agree(states->inputs->ctx, rls_fault(states->inputs->ctx, RLS_FAULT_resume_load));
     for (int i = 0; i < states->count && status == RLS_OK; i++)
-        status = restore_layer(states, i, dir, step, json_array_get(layers, (size_t)i));
+        status = restore_layer(states, i, dir, step, manifest);
+    for (int i = 0; i < states->count && status != RLS_OK; i++)
+        free_layer(&states->state[i]); /* what has been read is of no use */
     return status;
 }
 

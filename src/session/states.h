@@ -33,9 +33,14 @@ RLS_NODISCARD rls_status rls_states_prepare(const rls_inputs *inputs, bool proof
  * is singular. */
 RLS_NODISCARD rls_status rls_states_start(rls_states *states);
 
-/* Loads W_0 from the model, and the states from the checkpoint of a step in directory `dir`, whose verified
- * manifest is given. Collective. Instead of rls_states_start. Returns RLS_ERR_DATA, RLS_ERR_IO,
- * RLS_ERR_MEMORY. */
+/* Makes the editors with W_0 from the model, for rls_states_restore; made already: nothing happens.
+ * Collective. Returns RLS_ERR_DATA, RLS_ERR_IO, RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_states_make(rls_states *states);
+
+/* Loads the states from the checkpoint of a step in directory `dir`, with its manifest, whose checksums are
+ * compared on the way. Collective. Instead of rls_states_start, after rls_states_make. Returns RLS_ERR_DATA
+ * when the checkpoint is damaged: rls_states_make for another one, or rls_states_start, can follow;
+ * RLS_ERR_IO, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_states_restore(rls_states *states, const char *dir, int64_t step,
                                             const json_t *manifest);
 

@@ -33,7 +33,7 @@ RLS_NODISCARD rls_status rls_checkpoint_write(rls_context *ctx, const char *dir,
                                               const char *token, const rls_checkpoint_layer *layers,
                                               int count, json_t *manifest);
 
-/* Fills a layer's matrices from the checkpoint of a step (verified before).
+/* Fills a layer's matrices from the checkpoint of a step, whose checksums are not looked at.
  * Collective. Returns RLS_ERR_DATA, RLS_ERR_IO, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_checkpoint_load(rls_context *ctx, const char *dir, int64_t step,
                                              const rls_checkpoint_layer *layer);

@@ -8,8 +8,9 @@
  * its checksums taken), and rls_checkpoint_load_checked (which takes the checksums as it reads); for
  * comparison rls_checkpoint_verify with all checksums followed by rls_checkpoint_load. Before
  * every reading the page cache is dropped: all of it when this is root, the file's otherwise. Disks vary:
- * plain and checkpoint take turns, and the medians of both are compared. Then a step of u edits, its
- * journal segment, and from them what journal and checkpoints take of a stream under the default policy.
+ * plain and checkpoint take turns, and the medians of both are compared. Then a stream of batches of u edits
+ * for --stream seconds, each batch committed to the journal and checkpoints written when the default policy
+ * says so: what journal and checkpoints take of its time.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -21,21 +22,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/config.h"
 #include "linalg/symmetric.h"
 #include "rlsedit/rlsedit.h"
+#include "session/checkpoint_policy.h"
 #include "store/checkpoint.h"
 #include "store/digest.h"
 #include "store/file_util.h"
 #include "store/journal.h"
 #include "support/random.h"
 
-enum { MOST_REPEATS = 25, PIECE = 8 << 20, PATH_BYTES = 1024, STEPS = 5 };
-enum { EVERY_EDITS = 1000 };              /* the default policy: checkpoint.every_edits, */
-static const double EVERY_SECONDS = 1800; /* and checkpoint.every_minutes */
+enum { MOST_REPEATS = 25, PIECE = 8 << 20, PATH_BYTES = 1024 };
 
 typedef struct {
     int64_t n, m, block, edits;
     int repeats, p, q;
+    double stream; /* seconds */
     rls_dtype dtype;
     const char *dir, *json;
 } options;
@@ -260,34 +262,66 @@ static rls_vectors share(rls_context *ctx, rls_dtype dtype, int64_t length, int6
     return (rls_vectors){count, dtype, data};
 }
 
-/* Median seconds of a step of u edits and of its journal segment, float32 as recorded streams are. */
-static void measure_batch(rls_context *ctx, const options *o, rls_editor *editor, double *step,
-                          double *segment)
+/* What a stream's time went to. */
+typedef struct {
+    double seconds, step, journal, checkpoint; /* sums; the stream's has all three */
+    int64_t batches, checkpoints;
+} stream_times;
+
+/* The default policy, as a user's configuration has it. */
+static struct rls_config_checkpoint default_policy(rls_context *ctx)
 {
+    static const char text[] = "model: {module: \"bench.{}\", layers: [0]}\n";
+    rls_config *config = NULL;
+    check(ctx, rls_config_parse(ctx, "bench", text, sizeof text - 1, NULL, 0, &config));
+    const struct rls_config_checkpoint policy = config->checkpoint;
+    rls_config_destroy(&config);
+    return policy;
+}
+
+/* Edits for o->stream seconds; keys and values are float32, as recorded streams are. */
+static void measure_stream(rls_context *ctx, const options *o, rls_editor *editor, stream_times *t)
+{
+    const struct rls_config_checkpoint policy = default_policy(ctx);
+    const rls_checkpoint_layer saved = {7, rls_editor_inv_cov(editor), rls_editor_weight(editor)};
     const rls_batch batch = {.keys = share(ctx, RLS_F32, o->n, o->edits, 1.0 / sqrt((double)o->n)),
                              .values = share(ctx, RLS_F32, o->m, o->edits, 1.0),
                              .kind = RLS_TARGET};
     rls_stream_layer layer = {.layer = 0, .n = o->n, .m = o->m, .key_dtype = RLS_F32, .value_dtype = RLS_F32};
     rls_stream_info info = {.kind = RLS_TARGET, .layer_count = 1, .layers = &layer};
-    double steps[STEPS], segments[STEPS];
-    char path[PATH_BYTES];
+    char path[PATH_BYTES], dir[PATH_BYTES];
     rls_journal *journal = NULL;
     rls_step_report report;
     (void)snprintf(info.module, sizeof info.module, "bench.{}");
     (void)snprintf(path, sizeof path, "%s/stream", o->dir);
+    (void)snprintf(dir, sizeof dir, "%s/stream-checkpoints", o->dir);
     check(ctx, rls_journal_open(ctx, path, "bench", &info, 0, 0, &journal));
     check(ctx, rls_editor_step(editor, &batch, &report)); /* the workspace grows to its size */
     settle(ctx);
-    for (int i = 0; i < STEPS; i++) {
+    const double begun = begin(ctx);
+    double saved_at = begun, save_seconds = 0.0;
+    int64_t unsaved = 0;
+    while ((t->seconds = since(ctx, begun)) < o->stream) {
         double start = begin(ctx);
         check(ctx, rls_editor_step(editor, &batch, &report));
-        steps[i] = since(ctx, start);
+        t->step += since(ctx, start);
         start = begin(ctx);
         check(ctx, rls_journal_commit(journal, NULL, &batch.keys, &batch.values));
-        segments[i] = since(ctx, start);
+        t->journal += since(ctx, start);
+        t->batches++;
+        unsaved += o->edits;
+        int due = rls_checkpoint_due(&policy, unsaved, MPI_Wtime() - saved_at, save_seconds);
+        MPI_Bcast(&due, 1, MPI_INT, 0, rls_context_comm(ctx));
+        if (!due)
+            continue;
+        start = begin(ctx);
+        check(ctx, rls_checkpoint_write(ctx, dir, t->batches, "bench", &saved, 1, manifest(ctx)));
+        check(ctx, rls_checkpoint_prune(ctx, dir, policy.keep, policy.keep_every));
+        t->checkpoint += save_seconds = since(ctx, start);
+        t->checkpoints++;
+        unsaved = 0;
+        saved_at = MPI_Wtime();
     }
-    *step = median(steps, STEPS);
-    *segment = median(segments, STEPS);
     rls_journal_close(&journal);
     free((void *)(uintptr_t)batch.keys.data);
     free((void *)(uintptr_t)batch.values.data);
@@ -325,26 +359,26 @@ static void print_rates(const options *o, int ranks, const rounds *r, FILE *json
             digest, verify, both);
 }
 
-/* A stream's seconds between two checkpoints, as the policy has them. */
-static void print_share(const options *o, const rounds *r, double step, double segment, FILE *json)
+static void print_stream(const options *o, const stream_times *t, FILE *json)
 {
-    const double save = median(r->write, o->repeats);
-    const double batch = step + segment;
-    const double batches = fmin((double)EVERY_EDITS / (double)o->edits, ceil(EVERY_SECONDS / batch));
-    const double all = batches * batch + save, journal = batches * segment / all, saving = save / all;
-    printf("\nbatches of %lld: step %.3f s, segment %.4f s; a checkpoint of %.3f s after %.0f batches\n",
-           (long long)o->edits, step, segment, save, batches);
-    printf("of a stream's time: journal %.2f %%, checkpoints %.2f %%, both %.2f %%\n", 100.0 * journal,
+    const double journal = t->journal / t->seconds, saving = t->checkpoint / t->seconds;
+    printf("\na stream of %.0f s: %lld batches of %lld, a step %.3f s, a segment %.4f s; %lld checkpoints, "
+           "%.3f s "
+           "each\n",
+           t->seconds, (long long)t->batches, (long long)o->edits, t->step / (double)t->batches,
+           t->journal / (double)t->batches, (long long)t->checkpoints,
+           t->checkpoint / fmax(1.0, (double)t->checkpoints));
+    printf("of its time: journal %.2f %%, checkpoints %.2f %%, both %.2f %%\n", 100.0 * journal,
            100.0 * saving, 100.0 * (journal + saving));
-    printf("checkpoints would take 2 %% when %.0f batches apart, %.0f s\n", ceil(49.0 * save / batch),
-           49.0 * save);
     if (json != NULL)
         fprintf(json,
                 "{\"bench\": \"durability share\", \"dtype\": \"%s\", \"n\": %lld, \"m\": %lld, \"u\": %lld, "
-                "\"step_seconds\": %.5g, \"segment_seconds\": %.5g, \"checkpoint_seconds\": %.5g, "
-                "\"batches_a_checkpoint\": %.0f, \"journal_share\": %.4g, \"checkpoint_share\": %.4g}\n",
-                rls_dtype_name(o->dtype), (long long)o->n, (long long)o->m, (long long)o->edits, step,
-                segment, save, batches, journal, saving);
+                "\"seconds\": %.5g, \"batches\": %lld, \"step_seconds\": %.5g, \"journal_seconds\": %.5g, "
+                "\"checkpoints\": %lld, \"checkpoint_seconds\": %.5g, \"journal_share\": %.4g, "
+                "\"checkpoint_share\": %.4g}\n",
+                rls_dtype_name(o->dtype), (long long)o->n, (long long)o->m, (long long)o->edits, t->seconds,
+                (long long)t->batches, t->step, t->journal, (long long)t->checkpoints, t->checkpoint, journal,
+                saving);
 }
 
 static void bench(rls_context *ctx, const options *o, FILE *json)
@@ -352,13 +386,14 @@ static void bench(rls_context *ctx, const options *o, FILE *json)
     rls_grid *grid = NULL;
     rls_editor *editor = NULL;
     rounds r = {0};
-    double step = 0.0, segment = 0.0;
+    stream_times times = {0};
     const rls_editor_options state = {
         .rule = "rls", .lambda = 1.0, .mu = 0.0, .dtype = o->dtype, .n = o->n, .m = o->m, .block = o->block};
     check(ctx, rls_grid_create(ctx, o->p, o->q, &grid));
     check(ctx, rls_editor_create(grid, &state, &editor));
     check(ctx, rls_editor_start(editor, NULL));
-    measure_batch(ctx, o, editor, &step, &segment);
+    if (o->stream > 0.0)
+        measure_stream(ctx, o, editor, &times);
     const rls_checkpoint_layer layer = {7, rls_editor_inv_cov(editor), rls_editor_weight(editor)};
     fill(layer.inv_cov, 1.0, 1);
     fill(layer.weight, 1.0, 1000);
@@ -367,7 +402,8 @@ static void bench(rls_context *ctx, const options *o, FILE *json)
         measure(ctx, o, &layer, i, &r);
     if (rls_context_rank(ctx) == 0) {
         print_rates(o, rls_context_size(ctx), &r, json);
-        print_share(o, &r, step, segment, json);
+        if (times.batches > 0)
+            print_stream(o, &times, json);
     }
     rls_editor_destroy(&editor);
     rls_grid_destroy(&grid);
@@ -380,6 +416,7 @@ static void usage(FILE *out)
                  "  --dtype TYPE        float64 or float32 (float64)\n"
                  "  --edits U           edits a batch (100)\n"
                  "  --repeats R         rounds, of which the medians count (5)\n"
+                 "  --stream SECONDS    length of the stream; 0: none (300)\n"
                  "  --block B           block size (64)\n"
                  "  --grid PxQ          process grid (automatic)\n"
                  "  --dir DIR           where to write; a directory is made in it and removed (.)\n"
@@ -390,8 +427,8 @@ static bool parse(int argc, char **argv, options *o)
 {
     static const struct option LONG[] = {
         {"n", 1, NULL, 'n'},       {"m", 1, NULL, 'm'},     {"dtype", 1, NULL, 't'}, {"edits", 1, NULL, 'u'},
-        {"repeats", 1, NULL, 'r'}, {"block", 1, NULL, 'b'}, {"grid", 1, NULL, 'g'},  {"dir", 1, NULL, 'd'},
-        {"json", 1, NULL, 'j'},    {NULL, 0, NULL, 0}};
+        {"repeats", 1, NULL, 'r'}, {"block", 1, NULL, 'b'}, {"grid", 1, NULL, 'g'},  {"stream", 1, NULL, 's'},
+        {"dir", 1, NULL, 'd'},     {"json", 1, NULL, 'j'},  {NULL, 0, NULL, 0}};
     bool good = true;
     char by = 0;
     for (int c = getopt_long(argc, argv, "", LONG, NULL); c != -1;
@@ -409,6 +446,9 @@ static bool parse(int argc, char **argv, options *o)
             break;
         case 'b':
             o->block = number;
+            break;
+        case 's':
+            o->stream = (double)number;
             break;
         case 'r':
             o->repeats = (int)number;
@@ -438,8 +478,14 @@ int main(int argc, char **argv)
     int provided = 0;
     (void)setenv("OMPI_MCA_io", "^ompio", 0);
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-    options o = {
-        .n = 12288, .m = 2048, .block = 64, .edits = 100, .repeats = 5, .dtype = RLS_F64, .dir = "."};
+    options o = {.n = 12288,
+                 .m = 2048,
+                 .block = 64,
+                 .edits = 100,
+                 .repeats = 5,
+                 .stream = 300.0,
+                 .dtype = RLS_F64,
+                 .dir = "."};
     rls_context *ctx = NULL;
     char dir[PATH_BYTES];
     if (rls_context_create(MPI_COMM_WORLD, &ctx) != RLS_OK)

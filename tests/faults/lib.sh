@@ -66,8 +66,10 @@ logged() {
     local i
     for ((i = 0; i < 3000; i++)); do
         [ "$(batches "$1")" -lt "$2" ] || return 0
+        kill -0 "$job" 2>/dev/null || break
         sleep 0.01
     done
+    [ "$(batches "$1")" -lt "$2" ] || return 0
     die "$1: has not come to batch $2"
 }
 succeeds() { [ "$code" = 0 ] || die "$*: exit code $code"; }

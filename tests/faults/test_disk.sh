@@ -114,7 +114,7 @@ else
 fi
 # Where anybody can read and write.
 mkdir "$scratch/run" "$scratch/tmp"
-cp -rL "$RLSEDIT" "$config" "$model" "$stream" "$scratch"
+cp -r "$config" "$model" "$stream" "$scratch" && cp "$RLSEDIT" "$scratch/rlsedit"
 chmod -R a+rX "$scratch"
 chmod a+rwx "$scratch" "$scratch/run" "$scratch/tmp"
 export TMPDIR=$scratch/tmp OMPI_MCA_orte_tmpdir_base=$scratch/tmp OMPI_MCA_btl_vader_backing_directory=$scratch/tmp
