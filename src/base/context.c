@@ -24,32 +24,61 @@ static rls_status open_rank_log(rls_context *ctx)
     return RLS_OK;
 }
 
-rls_status rls_context_create(MPI_Comm comm, rls_context **out)
+/* A bare context on comm, which becomes its own; NULL on all ranks when one has no memory. */
+static rls_context *context_on(MPI_Comm comm)
 {
-    *out = NULL;
     rls_context *ctx = calloc(1, sizeof *ctx);
     int worst = ctx == NULL;
     MPI_Allreduce(MPI_IN_PLACE, &worst, 1, MPI_INT, MPI_MAX, comm);
     if (worst != 0 || ctx == NULL) {
         free(ctx);
-        return RLS_ERR_MEMORY;
+        MPI_Comm_free(&comm);
+        return NULL;
     }
-    MPI_Comm_dup(comm, &ctx->comm);
+    ctx->comm = comm;
     MPI_Comm_rank(ctx->comm, &ctx->rank);
     MPI_Comm_size(ctx->comm, &ctx->size);
     ctx->most = RLS_LOG_INFO;
+    return ctx;
+}
+
+rls_status rls_context_create(MPI_Comm comm, rls_context **out)
+{
+    MPI_Comm own = MPI_COMM_NULL;
+    MPI_Comm_dup(comm, &own);
+    rls_context *ctx = context_on(own);
     *out = ctx; /* also on failure below: the caller reads the message, then destroys it */
+    if (ctx == NULL)
+        return RLS_ERR_MEMORY;
     rls_status status = open_rank_log(ctx);
     if (status == RLS_OK)
         status = rls_fault_setup(ctx);
     return rls_agree(ctx, status);
 }
 
+rls_status rls_context_split(rls_context *ctx, int colour, rls_context **out)
+{
+    MPI_Comm own = MPI_COMM_NULL;
+    MPI_Comm_split(ctx->comm, colour, ctx->rank, &own);
+    *out = context_on(own);
+    rls_status status = RLS_OK;
+    if (*out == NULL) /* the whole part has none */
+        status = rls_fail(ctx, RLS_ERR_MEMORY, "not enough memory for the context of a part of the ranks");
+    else {
+        (*out)->part = true;
+        (*out)->rank_log = ctx->rank_log;
+    }
+    status = rls_agree(ctx, status);
+    if (status != RLS_OK)
+        rls_context_destroy(out);
+    return status;
+}
+
 void rls_context_destroy(rls_context **ctx)
 {
     if (*ctx == NULL)
         return;
-    if ((*ctx)->rank_log != NULL)
+    if ((*ctx)->rank_log != NULL && !(*ctx)->part)
         fclose((*ctx)->rank_log);
     MPI_Comm_free(&(*ctx)->comm);
     free(*ctx);

@@ -28,9 +28,15 @@ struct rls_context {
     void *sink_user;
     rls_log_level most;
     FILE *rank_log;
+    bool part; /* of rls_context_split: the log file is another context's */
     rls_profile profile;
     rls_fault_plan fault;
 };
+
+/* Makes a context for each part of ctx's ranks: those with the same colour >= 0, in rank order. It logs to
+ * the same file of this rank (not to the sink) and injects no faults. Collective. ctx must outlive *out; free
+ * with rls_context_destroy. Returns RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_context_split(rls_context *ctx, int colour, rls_context **out);
 
 /* Records a failure on this rank and returns status: `return rls_fail(ctx, RLS_ERR_DATA, "...", ...)`.
  * The first failure since the last agreement is kept: it is the cause, later ones are consequences.

@@ -31,6 +31,10 @@
     X(export_rename, "export.rename", "before it gets its final name")                                       \
     X(export_done, "export.done", "after it has got it")                                                     \
     X(summary_write, "summary.write", "before summary.json is written")                                      \
+    X(moments_save, "moments.save", "before an unfinished file of second moments is written")                \
+    X(moments_commit, "moments.commit", "before its manifest is written, which commits it")                  \
+    X(moments_saved, "moments.saved", "after it is committed")                                               \
+    X(moments_rename, "moments.rename", "before a finished file of second moments gets its final name")      \
     X(resume_open, "resume.open", "before a run directory is examined for resuming")                         \
     X(resume_load, "resume.load", "before a checkpoint is loaded")                                           \
     X(resume_replay, "resume.replay", "before each journal segment is replayed")

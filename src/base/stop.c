@@ -60,21 +60,22 @@ rls_status rls_stop_seconds_left(rls_context *ctx, const char *walltime, double 
 
 rls_status rls_stop_check(rls_context *ctx, const rls_stop *stop, double batch_seconds, int64_t done)
 {
+    const char *unit = stop->unit != NULL ? stop->unit : "edits";
     if (stop->signal != NULL && *stop->signal != 0) {
         const int number = (int)*stop->signal;
-        return rls_fail(ctx, RLS_STOPPED, "stopped by signal %d (%s) after %" PRId64 " edits", number,
-                        strsignal(number), done);
+        return rls_fail(ctx, RLS_STOPPED, "stopped by signal %d (%s) after %" PRId64 " %s", number,
+                        strsignal(number), done, unit);
     }
     if (stop->file != NULL && access(stop->file, F_OK) == 0)
         return rls_fail(ctx, RLS_STOPPED,
-                        "stopped by the file %s after %" PRId64 " edits: remove it before going on",
-                        stop->file, done);
+                        "stopped by the file %s after %" PRId64 " %s: remove it before going on", stop->file,
+                        done, unit);
     const double left = stop->deadline - MPI_Wtime();
     if (left < batch_seconds + stop->reserve)
         return rls_fail(ctx, RLS_STOPPED,
                         "stopped for the walltime after %" PRId64
-                        " edits: %.0f s are left, a batch takes %.1f s and ending in good order "
+                        " %s: %.0f s are left, a batch takes %.1f s and ending in good order "
                         "%.1f s",
-                        done, fmax(left, 0.0), batch_seconds, stop->reserve);
+                        done, unit, fmax(left, 0.0), batch_seconds, stop->reserve);
     return RLS_OK;
 }
