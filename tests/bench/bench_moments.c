@@ -1,0 +1,139 @@
+/*
+ * How fast second moments are summed up, against what the machine can do in the same run:
+ *
+ *     mpirun -n 2 bench_moments --n 8192 --keys 1024 --repeats 5
+ *
+ * One update C += K K^T of `keys` float32 vectors into a float64 and a float32 state, from vectors dealt to
+ * the ranks to the sum. Counted are n^2 k flops: 2 n^2 k / 2, as only the triangle is computed; the ratio is
+ * to square matrix products of all ranks at the same time.
+ */
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "linalg/accumulate.h"
+#include "linalg/kernels.h"
+#include "rlsedit/rlsedit.h"
+
+typedef struct {
+    int64_t n, keys, block, gemm_size;
+    int repeats;
+} options;
+
+static void *memory(int64_t count, size_t size)
+{
+    void *data = NULL;
+    if (posix_memalign(&data, 64, (size_t)count * size + 64) != 0) {
+        fprintf(stderr, "bench_moments: no memory\n");
+        MPI_Abort(MPI_COMM_WORLD, 1);
+    }
+    return data;
+}
+
+static double slowest(double seconds)
+{
+    MPI_Allreduce(MPI_IN_PLACE, &seconds, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    return seconds;
+}
+
+static void fill(rls_dtype dtype, void *data, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        rls_set(dtype, data, i, (double)(i % 17) - 8.0);
+}
+
+/* Gflop/s of all ranks' products together: best of several. */
+static double gemm_rate(rls_context *ctx, rls_dtype dtype, int64_t size)
+{
+    void *a = memory(size * size, rls_dtype_size(dtype)), *b = memory(size * size, rls_dtype_size(dtype)),
+         *c = memory(size * size, rls_dtype_size(dtype));
+    double best = INFINITY;
+    fill(dtype, a, size * size);
+    fill(dtype, b, size * size);
+    fill(dtype, c, size * size);
+    for (int i = 0; i < 6; i++) {
+        MPI_Barrier(MPI_COMM_WORLD);
+        const double start = MPI_Wtime();
+        rls_gemm(dtype, 'N', 'N', size, size, size, 1.0, a, size, b, size, 0.0, c, size);
+        best = fmin(best, slowest(MPI_Wtime() - start));
+    }
+    free(a);
+    free(b);
+    free(c);
+    return 2e-9 * (double)size * (double)size * (double)size * rls_context_size(ctx) / best;
+}
+
+static void fail(const rls_context *ctx)
+{
+    fprintf(stderr, "bench_moments: %s\n", rls_context_message(ctx));
+    MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+static void run(rls_context *ctx, rls_grid *grid, rls_dtype dtype, const options *o)
+{
+    rls_matrix *c = NULL;
+    rls_accumulator *a = NULL;
+    const int rank = rls_context_rank(ctx), size = rls_context_size(ctx);
+    const int64_t count = o->keys * (rank + 1) / size - o->keys * rank / size;
+    void *keys = memory(count * o->n, sizeof(float));
+    double best = INFINITY, sum = 0.0;
+    fill(RLS_F32, keys, count * o->n);
+    const double peak = gemm_rate(ctx, dtype, o->gemm_size);
+    if (rls_matrix_create(grid, dtype, o->n, o->n, o->block, &c) != RLS_OK ||
+        rls_accumulator_create(grid, dtype, o->n, o->block, o->keys, &a) != RLS_OK)
+        fail(ctx);
+    for (int i = -1; i < o->repeats; i++) {
+        const rls_vectors vectors = {count, RLS_F32, keys};
+        MPI_Barrier(MPI_COMM_WORLD);
+        const double start = MPI_Wtime();
+        if (rls_accumulate(a, c, &vectors) != RLS_OK)
+            fail(ctx);
+        const double seconds = slowest(MPI_Wtime() - start);
+        if (i < 0)
+            continue; /* the first one touches the memory */
+        best = fmin(best, seconds);
+        sum += seconds;
+    }
+    const double flops = 1e-9 * (double)o->n * (double)o->n * (double)o->keys;
+    if (rank == 0)
+        printf("%s: %.3f s (best), %.3f s (mean): %.1f and %.1f Gflop/s of %.1f (GEMM): %.2f and %.2f\n",
+               rls_dtype_name(dtype), best, sum / o->repeats, flops / best, flops * o->repeats / sum, peak,
+               flops / best / peak, flops * o->repeats / sum / peak);
+    rls_accumulator_destroy(&a);
+    rls_matrix_destroy(&c);
+    free(keys);
+}
+
+int main(int argc, char **argv)
+{
+    options o = {.n = 8192, .keys = 1024, .block = 64, .gemm_size = 2048, .repeats = 5};
+    static const struct option names[] = {
+        {"n", required_argument, NULL, 'n'},       {"keys", required_argument, NULL, 'k'},
+        {"block", required_argument, NULL, 'b'},   {"gemm", required_argument, NULL, 'g'},
+        {"repeats", required_argument, NULL, 'r'}, {NULL, 0, NULL, 0}};
+    rls_context *ctx = NULL;
+    rls_grid *grid = NULL;
+    MPI_Init(&argc, &argv);
+    for (int c = 0; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
+        int64_t *const at[] = {['n'] = &o.n, ['k'] = &o.keys, ['b'] = &o.block, ['g'] = &o.gemm_size};
+        const int64_t value = c != '?' ? strtoll(optarg, NULL, 10) : 0;
+        if (value < 1)
+            MPI_Abort(MPI_COMM_WORLD, 2);
+        if (c == 'r')
+            o.repeats = (int)value;
+        else
+            *at[c] = value;
+    }
+    if (rls_context_create(MPI_COMM_WORLD, &ctx) != RLS_OK || rls_grid_create(ctx, 0, 0, &grid) != RLS_OK)
+        MPI_Abort(MPI_COMM_WORLD, 1);
+    if (rls_context_rank(ctx) == 0)
+        printf("n %lld, %lld float32 keys an update, block %lld, %d ranks; n^2 k flops counted\n",
+               (long long)o.n, (long long)o.keys, (long long)o.block, rls_context_size(ctx));
+    run(ctx, grid, RLS_F64, &o);
+    run(ctx, grid, RLS_F32, &o);
+    rls_grid_destroy(&grid);
+    rls_context_destroy(&ctx);
+    MPI_Finalize();
+    return 0;
+}
