@@ -1,36 +1,24 @@
 #include "llm/model_config.h"
 
-#include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/memory.h"
-#include "store/file_util.h"
+#include "llm/model_text.h"
 
 /* The families whose Linear layers are transformers' Conv1D. */
 static const char *const CONV1D_FAMILIES[] = {"gpt2", "openai-gpt", "imagegpt", "decision_transformer"};
 
-enum { CONFIG_BYTES_MAX = 16 << 20 };
-
-static rls_status parse(rls_context *ctx, const char *file, const char *text, size_t bytes,
-                        rls_model_config *out)
+static rls_status parse(rls_context *ctx, const rls_model_text *text, rls_model_config *out)
 {
-    json_error_t error;
-    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-    if (!json_is_object(root)) {
-        json_decref(root);
-        return rls_fail(ctx, RLS_ERR_DATA, "%s:%d: not a JSON object: %s", file,
-                        root == NULL ? error.line : 1,
-                        root == NULL ? error.text : "it begins with something else");
-    }
-    rls_status status = RLS_OK;
+    json_t *root = NULL;
+    rls_status status = rls_json_object(ctx, text->file, text->text, text->bytes, &root);
+    if (status != RLS_OK)
+        return status;
     const json_t *type = json_object_get(root, "model_type");
     const char *name = type != NULL ? json_string_value(type) : "";
     if (name == NULL || strlen(name) >= sizeof out->model_type)
         status = rls_fail(ctx, RLS_ERR_DATA, "%s: model_type is not a text of fewer than %zu characters",
-                          file, sizeof out->model_type);
+                          text->file, sizeof out->model_type);
     else
         (void)snprintf(out->model_type, sizeof out->model_type, "%s", name);
     json_decref(root);
@@ -39,16 +27,11 @@ static rls_status parse(rls_context *ctx, const char *file, const char *text, si
 
 static rls_status read_on_root(rls_context *ctx, const char *path, rls_model_config *out)
 {
-    char *file = NULL, *text = NULL;
-    int64_t bytes = 0;
-    rls_status status = rls_asprintf(ctx, &file, "%s/config.json", path);
-    if (status == RLS_OK && access(file, F_OK) == 0) {
-        status = rls_file_read_whole(ctx, file, CONFIG_BYTES_MAX, &text, &bytes);
-        if (status == RLS_OK)
-            status = parse(ctx, file, text, (size_t)bytes, out);
-    }
-    free(text);
-    free(file);
+    rls_model_text text = {0};
+    rls_status status = rls_model_text_read(ctx, path, "config.json", &text);
+    if (status == RLS_OK && text.text != NULL)
+        status = parse(ctx, &text, out);
+    rls_model_text_free(&text);
     return status;
 }
 
