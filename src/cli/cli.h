@@ -9,7 +9,11 @@
 /* A subcommand. Collective. argv[0] is its name. stop: becomes the number of a signal that asks to stop. */
 typedef rls_status rls_cli_run(rls_context *ctx, int argc, char **argv, const volatile sig_atomic_t *stop);
 
+rls_cli_run rls_cli_ask;     /* continues prompts */
 rls_cli_run rls_cli_edit;    /* applies a stream of edits to a model */
+rls_cli_run rls_cli_eval;    /* says what a model has learnt, kept and forgotten of facts */
 rls_cli_run rls_cli_inspect; /* says what a path holds */
+rls_cli_run rls_cli_score;   /* says how probable a model finds texts */
+rls_cli_run rls_cli_moments; /* takes second moments of keys */
 
 #endif

@@ -23,7 +23,11 @@ static rls_cli_run run_help;
 
 static const subcommand subcommands[] = {
     {"edit", "apply a stream of edits to a model", rls_cli_edit},
+    {"eval", "say what an edited model has learnt, kept and forgotten", rls_cli_eval},
     {"inspect", "say what a model, a stream, a second-moment file or a run is", rls_cli_inspect},
+    {"ask", "continue prompts with a model", rls_cli_ask},
+    {"score", "say how probable a model finds texts", rls_cli_score},
+    {"moments", "take the second moments of keys that edits shall keep", rls_cli_moments},
     {"help", "explain a command, or the fields of a configuration", run_help},
 };
 enum { SUBCOMMANDS = sizeof subcommands / sizeof subcommands[0] };

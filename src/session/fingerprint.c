@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "store/digest.h"
+#include "store/file_util.h"
 
 enum { SAMPLES = 64, SAMPLE_BYTES = 64 << 10 };
 static const int64_t WHOLE_BYTES = (int64_t)2 << 30;
@@ -87,7 +88,7 @@ static rls_status sample_model(rls_context *ctx, const rls_model_dir *model, rls
     return status;
 }
 
-static rls_status hash_model(rls_context *ctx, const rls_model_dir *model, rls_hash *out)
+rls_status rls_fingerprint_model(rls_context *ctx, const rls_model_dir *model, rls_hash *out)
 {
     if (rls_model_dir_bytes(model) > WHOLE_BYTES)
         return sample_model(ctx, model, out);
@@ -103,19 +104,41 @@ static rls_status hash_model(rls_context *ctx, const rls_model_dir *model, rls_h
     return status;
 }
 
+rls_status rls_fingerprint_file(rls_context *ctx, const char *path, rls_hash *out)
+{
+    int64_t bytes = 0;
+    rls_status status = rls_agree(ctx, ctx->rank == 0 ? rls_file_size(ctx, path, &bytes) : RLS_OK);
+    if (status != RLS_OK)
+        return status;
+    MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, ctx->comm);
+    if (bytes <= WHOLE_BYTES)
+        return hash_whole(ctx, &path, 1, out);
+    const rls_shard all_of_it = {.name = "", .path = (char *)path, .bytes = bytes};
+    *out = (rls_hash){0, 0};
+    status = rls_agree(ctx, ctx->rank == 0 ? hash_samples(ctx, &all_of_it, out) : RLS_OK);
+    MPI_Bcast(out, (int)sizeof *out, MPI_BYTE, 0, ctx->comm);
+    return status;
+}
+
 rls_status rls_fingerprint_take(const rls_inputs *inputs, json_t **out)
 {
     rls_context *ctx = inputs->ctx;
     const double start = rls_profile_start();
     rls_hash hash = {0, 0};
-    json_t *object = json_pack("{s:n, s:n, s:n, s:n}", "model", "stream", "moments", "anchor");
+    json_t *object = json_pack("{s:n, s:n, s:n, s:n, s:n}", "model", "stream", "facts", "moments", "anchor");
     rls_status status =
         object != NULL ? RLS_OK : rls_fail(ctx, RLS_ERR_MEMORY, "no memory for a fingerprint");
     status = rls_agree(ctx, status);
-    if (status == RLS_OK && (status = hash_model(ctx, inputs->model, &hash)) == RLS_OK)
+    if (status == RLS_OK && (status = rls_fingerprint_model(ctx, inputs->model, &hash)) == RLS_OK)
         add_hash(object, "model", hash);
-    if (status == RLS_OK && (status = hash_stream(inputs->stream, ctx, &hash)) == RLS_OK)
+    if (status == RLS_OK && inputs->stream != NULL &&
+        (status = hash_stream(inputs->stream, ctx, &hash)) == RLS_OK)
         add_hash(object, "stream", hash);
+    if (status == RLS_OK && inputs->facts != NULL) {
+        char text[33];
+        rls_facts_digest(inputs->facts, text);
+        (void)json_object_set_new(object, "facts", json_string(text));
+    }
     if (status == RLS_OK && inputs->moments != NULL &&
         (status = hash_whole(ctx, (const char *const *)&inputs->config->anchor.moments, 1, &hash)) == RLS_OK)
         add_hash(object, "moments", hash);
@@ -137,6 +160,7 @@ rls_status rls_fingerprint_compare(const rls_inputs *inputs, const json_t *then,
         const char *item, *what;
     } ITEMS[] = {{"model", "the model"},
                  {"stream", "the stream"},
+                 {"facts", "what the facts ask for"},
                  {"moments", "the file of anchor.moments"},
                  {"anchor", "the file of anchor.keys"}};
     for (size_t i = 0; i < sizeof ITEMS / sizeof ITEMS[0]; i++)

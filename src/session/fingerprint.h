@@ -4,7 +4,13 @@
 
 #include <jansson.h>
 
+#include "base/hash.h"
 #include "session/inputs.h"
+
+/* The fingerprint of a model's weights, and of one file of any kind: of all bytes, or of samples, as below.
+ * Collective; equal on all ranks. Errors as below. */
+RLS_NODISCARD rls_status rls_fingerprint_model(rls_context *ctx, const rls_model_dir *model, rls_hash *out);
+RLS_NODISCARD rls_status rls_fingerprint_file(rls_context *ctx, const char *path, rls_hash *out);
 
 /* {"model": ..., "stream": ..., "moments": ..., "anchor": ...}: a 128-bit hash each, null for what is not
  * used. Of streams, moments and anchor keys: of all bytes. Of the model: of all bytes of its safetensors

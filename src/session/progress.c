@@ -8,7 +8,7 @@ static const double REDRAW_SECONDS = 0.2, LINE_SECONDS = 60.0;
 
 void rls_progress_begin(rls_progress *progress, FILE *out, int64_t before, int64_t total)
 {
-    *progress = (rls_progress){.out = out, .before = before, .total = total};
+    *progress = (rls_progress){.out = out, .before = before, .total = total, .unit = "edits"};
     progress->started = progress->shown = MPI_Wtime();
     progress->terminal = out != NULL && isatty(fileno(out)) == 1;
 }
@@ -32,9 +32,10 @@ void rls_progress_update(rls_progress *progress, int64_t done)
     char left[32] = "?";
     if (rate > 0.0)
         time_left((double)(progress->total - done) / rate, left);
-    fprintf(progress->out, "%s%" PRId64 " of %" PRId64 " edits (%.0f %%), %.3g edits/s, %s left%s",
-            progress->terminal ? "\r" : "", done, progress->total,
-            100.0 * (double)done / (double)progress->total, rate, left, progress->terminal ? "\033[K" : "\n");
+    fprintf(progress->out, "%s%" PRId64 " of %" PRId64 " %s (%.0f %%), %.3g %s/s, %s left%s",
+            progress->terminal ? "\r" : "", done, progress->total, progress->unit,
+            100.0 * (double)done / (double)progress->total, rate, progress->unit, left,
+            progress->terminal ? "\033[K" : "\n");
     (void)fflush(progress->out);
     progress->drawn = progress->terminal;
 }

@@ -12,12 +12,13 @@ typedef struct {
     bool terminal, drawn;
     double started, shown;
     int64_t before, total;
+    const char *unit; /* what is counted: "edits", until it is set to something else */
 } rls_progress;
 
-/* Begins with `before` of the total edits done already; out is NULL on ranks that say nothing. */
+/* Begins with `before` of the total done already; out is NULL on ranks that say nothing. */
 void rls_progress_begin(rls_progress *progress, FILE *out, int64_t before, int64_t total);
 
-/* Shows `done` of the total edits, edits/s and the time left, when it is time to. */
+/* Shows `done` of the total, the rate and the time left, when it is time to. */
 void rls_progress_update(rls_progress *progress, int64_t done);
 
 /* Clears the line. */
