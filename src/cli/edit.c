@@ -1,15 +1,18 @@
 /* rlsedit edit: a config, a model and a stream of edits in; a run directory with the edited model out. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/context.h"
 #include "cli/cli.h"
+#include "cli/limits.h"
 #include "cli/options.h"
 #include "cli/print.h"
 #include "session/edit.h"
 #include "session/inspect.h"
 
 struct choices {
-    const char *model, *stream, *run, *resume, *walltime;
+    const char *model, *stream, *facts, *on_error, *hparams, *run, *resume, *walltime;
+    int64_t limit, tensor_ranks, token_budget;
     bool verify, quiet;
     rls_option_list sets;
 };
@@ -19,6 +22,28 @@ static const rls_option options[] = {
      offsetof(struct choices, model), false, NULL},
     {"stream", 's', RLS_OPTION_TEXT, "PATH", "recorded edits: a stream file, or a directory of segments",
      offsetof(struct choices, stream), false, NULL},
+    {"facts", 'f', RLS_OPTION_TEXT, "FILE",
+     "facts to edit instead of a stream, as JSONL or a JSON array: the fields of CounterFact, ZsRE or "
+     "EasyEdit, "
+     "or prompt, subject, target",
+     offsetof(struct choices, facts), false, NULL},
+    {"limit", 0, RLS_OPTION_INTEGER, "N", "edit only the first N facts", offsetof(struct choices, limit),
+     false, NULL},
+    {"on-error", 0, RLS_OPTION_TEXT, "stop|skip",
+     "what to do when a fact is malformed: stop (the default), or leave it out and count it",
+     offsetof(struct choices, on_error), false, NULL},
+    {"hparams", 0, RLS_OPTION_TEXT, "FILE",
+     "hyperparameters of AlphaEdit or MEMIT (JSON) or EasyEdit (YAML), taken as they are; they come before "
+     "the "
+     "config's, and CONFIG may be left out",
+     offsetof(struct choices, hparams), false, NULL},
+    {"tensor-ranks", 0, RLS_OPTION_INTEGER, "N",
+     "ranks that share a copy of the model; copies work on different facts (default: as few as have the "
+     "memory)",
+     offsetof(struct choices, tensor_ranks), false, NULL},
+    {"token-budget", 0, RLS_OPTION_INTEGER, "N",
+     "most tokens that go through the model together, which bounds the memory for it (default 4096)",
+     offsetof(struct choices, token_budget), false, NULL},
     {"run", 'r', RLS_OPTION_TEXT, "DIR", "run directory to make: config, log, summary and the edited model",
      offsetof(struct choices, run), true, NULL},
     {"resume", 0, RLS_OPTION_TEXT, "auto|never|STEP",
@@ -45,7 +70,8 @@ static const rls_command command = {
     .operands = "[CONFIG]",
     .least = 0,
     .most = 1,
-    .purpose = "Applies every batch of a stream of edits to a model, as rank-k recursive-least-squares "
+    .purpose = "Applies every batch of a stream of edits, or of facts, to a model, as rank-k "
+               "recursive-least-squares "
                "updates of the weights that the "
                "config names, and writes a complete edited model to RUN/model. Each batch is committed to a "
                "journal before it counts: a run that is stopped or killed is gone on with by --resume, on "
@@ -56,10 +82,24 @@ static const rls_command command = {
                "  mpirun -n 4 rlsedit edit configs/atlas.yaml -m tests/data/atlas -s "
                "tests/data/atlas-stream.nc -r run2 "
                "--set batch=10 --set editor.lambda=3 --verify\n"
-               "  mpirun -n 2 rlsedit edit --run run2 --resume",
+               "  mpirun -n 2 rlsedit edit --run run2 --resume\n"
+               "  mpirun -n 2 rlsedit edit configs/atlas.yaml -m tests/data/atlas --facts "
+               "tests/data/world/facts.jsonl -r run3",
     .options = options,
     .count = sizeof options / sizeof options[0],
 };
+
+static rls_status check(rls_context *ctx, const struct choices *c)
+{
+    const rls_cli_limit limits[] = {
+        {"limit", c->limit, 0, INT64_MAX},
+        {"tensor-ranks", c->tensor_ranks, 0, rls_context_size(ctx)},
+        {"token-budget", c->token_budget, 0, INT32_MAX},
+    };
+    if (c->on_error != NULL && strcmp(c->on_error, "skip") != 0 && strcmp(c->on_error, "stop") != 0)
+        return rls_agree(ctx, rls_fail(ctx, RLS_ERR_USAGE, "edit: --on-error %s: stop or skip", c->on_error));
+    return rls_cli_check_limits(ctx, "edit", limits, sizeof limits / sizeof limits[0]);
+}
 
 static rls_status show(rls_context *ctx, const char *run)
 {
@@ -79,12 +119,21 @@ rls_status rls_cli_edit(rls_context *ctx, int argc, char **argv, const volatile 
     rls_status status = rls_options_parse(ctx, &command, argc, argv, &choices, &operands, &done);
     if (choices.quiet && ctx->most == RLS_LOG_INFO)
         ctx->most = RLS_LOG_WARNING;
+    if (status == RLS_OK && !done)
+        status = check(ctx, &choices);
     if (status == RLS_OK && !done) {
+        const bool skip = choices.on_error != NULL && strcmp(choices.on_error, "skip") == 0;
         const rls_edit_request request = {.config = operands.count > 0 ? operands.item[0] : NULL,
                                           .sets = choices.sets.item,
                                           .nsets = choices.sets.count,
                                           .model = choices.model,
                                           .stream = choices.stream,
+                                          .facts = choices.facts,
+                                          .skip_bad_facts = skip,
+                                          .limit = choices.limit,
+                                          .hparams = choices.hparams,
+                                          .tensor_ranks = (int)choices.tensor_ranks,
+                                          .token_budget = choices.token_budget,
                                           .run = choices.run,
                                           .resume = choices.resume,
                                           .walltime = choices.walltime,

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "rlsedit/context.h"
@@ -13,10 +14,16 @@ typedef struct {
     const char *config; /* the config's path; may be NULL when resuming */
     const char *const *sets;
     size_t nsets;
-    const char *model; /* the Hugging Face directory to edit a copy of; NULL when resuming: the run's */
-    const char
-        *stream;     /* recorded edits: a file, or a directory of segments; NULL when resuming: the run's */
-    const char *run; /* the run directory */
+    const char *model;  /* the Hugging Face directory to edit a copy of; NULL when resuming: the run's */
+    const char *stream; /* recorded edits: a file, or a directory of segments; NULL: facts, or when resuming
+                           the run's */
+    const char *facts;  /* what to edit, session/facts.h; NULL: a stream, or when resuming the run's */
+    bool skip_bad_facts;
+    int64_t limit;        /* of facts; 0: all */
+    const char *hparams;  /* a file of the field's hyperparameters, over the config's; NULL: none */
+    int tensor_ranks;     /* of the language model; 0: as few as hold it */
+    int64_t token_budget; /* of its passes; 0: the default */
+    const char *run;      /* the run directory */
     const char *resume; /* NULL or "never": a new run; "auto": resume when there is something to resume; or a
                            step: "1200" */
     const char *walltime; /* HH:MM:SS of this allocation; NULL: Slurm's, or none */

@@ -26,20 +26,33 @@ static rls_status check_module(rls_context *ctx, const rls_config *config, const
                     module, config->model.module);
 }
 
+/* Key and value size: the stream's, or for facts those of the weight itself. Local; equal on all ranks. */
+static rls_status layer_sizes(const rls_inputs *in, rls_layer_spec *layer)
+{
+    const rls_stream_layer *streamed = NULL;
+    const rls_model_tensor *tensor = NULL;
+    rls_status status = in->stream != NULL ? rls_stream_layer_info(in->stream, layer->number, &streamed)
+                                           : rls_model_dir_require(in->model, layer->tensor, &tensor);
+    if (status != RLS_OK)
+        return status;
+    if (streamed == NULL && tensor->info->dims != 2)
+        return rls_fail(in->ctx, RLS_ERR_DATA, "%s is not a matrix", layer->tensor);
+    const bool columns = in->lines == RLS_LINES_ARE_COLUMNS; /* stored [m, n] */
+    layer->n = streamed != NULL ? streamed->n : tensor->info->shape[columns];
+    layer->m = streamed != NULL ? streamed->m : tensor->info->shape[!columns];
+    return RLS_OK;
+}
+
 /* The layer in the stream, and its weight in the model. Local; equal on all ranks. */
 static rls_status resolve_layer(rls_inputs *in, int64_t number, rls_layer_spec *layer)
 {
-    const rls_stream_layer *streamed = NULL;
     const rls_model_tensor *tensor = NULL;
     if (number > INT_MAX)
         return rls_fail(in->ctx, RLS_ERR_CONFIG, "model.layers: there is no layer %lld", (long long)number);
     layer->number = (int)number;
-    rls_status status = rls_stream_layer_info(in->stream, layer->number, &streamed);
-    if (status != RLS_OK)
-        return status;
-    layer->n = streamed->n;
-    layer->m = streamed->m;
-    status = tensor_name(in->ctx, in->config->model.module, layer->number, &layer->tensor);
+    rls_status status = tensor_name(in->ctx, in->config->model.module, layer->number, &layer->tensor);
+    if (status == RLS_OK)
+        status = layer_sizes(in, layer);
     if (status == RLS_OK)
         status = rls_tensor_check(in->model, layer->tensor, in->lines, layer->n, layer->m, &tensor);
     if (status == RLS_OK && !rls_tensor_type_dtype(tensor->info->type, &layer->dtype))
@@ -96,9 +109,10 @@ static rls_status resolve(rls_inputs *in)
 {
     const rls_config *config = in->config;
     void *layers = NULL;
-    rls_status status =
-        check_module(in->ctx, config, "stream", rls_stream_segment(in->stream, 0, NULL, NULL, NULL),
-                     rls_stream_inquire(in->stream)->module);
+    rls_status status = RLS_OK;
+    if (in->stream != NULL)
+        status = check_module(in->ctx, config, "stream", rls_stream_segment(in->stream, 0, NULL, NULL, NULL),
+                              rls_stream_inquire(in->stream)->module);
     if (status == RLS_OK && in->moments != NULL)
         status = check_module(in->ctx, config, "file of second moments", config->anchor.moments,
                               rls_moments_inquire(in->moments)->module);
@@ -112,7 +126,7 @@ static rls_status resolve(rls_inputs *in)
         return status;
     in->layers = layers;
     in->layer_count = (int)config->model.layers_count;
-    in->edits = rls_stream_inquire(in->stream)->edits;
+    in->edits = in->stream != NULL ? rls_stream_inquire(in->stream)->edits : rls_facts_count(in->facts);
     for (int i = 0; i < in->layer_count && status == RLS_OK; i++) {
         status = resolve_layer(in, config->model.layers[i], &in->layers[i]);
         if (status == RLS_OK)
@@ -142,7 +156,7 @@ static rls_status scan(const rls_inputs *in)
     int *layers = numbers;
     for (int i = 0; i < in->layer_count && status == RLS_OK; i++)
         layers[i] = in->layers[i].number;
-    if (status == RLS_OK)
+    if (status == RLS_OK && in->stream != NULL)
         status = rls_stream_scan(in->stream, layers, in->layer_count, in->config->state.dtype);
     if (status == RLS_OK && in->anchor != NULL)
         status = rls_stream_scan(in->anchor, layers, in->layer_count, in->config->state.dtype);
@@ -150,8 +164,16 @@ static rls_status scan(const rls_inputs *in)
     return status;
 }
 
-rls_status rls_inputs_open(rls_context *ctx, const rls_config *config, const char *model_path,
-                           const char *stream_path, rls_inputs **out)
+/* Recorded edits, or facts. Collective. */
+static rls_status open_edits(rls_inputs *in, const rls_input_paths *paths)
+{
+    if (paths->stream != NULL)
+        return rls_stream_open(in->ctx, paths->stream, RLS_STREAM_EDITS, &in->stream);
+    return rls_facts_read(in->ctx, paths->facts, paths->policy, paths->limit, &in->facts);
+}
+
+rls_status rls_inputs_open(rls_context *ctx, const rls_config *config, const rls_input_paths *paths,
+                           rls_inputs **out)
 {
     void *memory = NULL;
     *out = NULL;
@@ -166,11 +188,11 @@ rls_status rls_inputs_open(rls_context *ctx, const rls_config *config, const cha
     rls_inputs *in = memory;
     in->ctx = ctx;
     in->config = config;
-    status = rls_model_dir_open(ctx, model_path, &in->model);
+    status = rls_model_dir_open(ctx, paths->model, &in->model);
     if (status == RLS_OK)
-        status = rls_model_config_read(ctx, model_path, &in->family);
+        status = rls_model_config_read(ctx, paths->model, &in->family);
     if (status == RLS_OK)
-        status = rls_stream_open(ctx, stream_path, RLS_STREAM_EDITS, &in->stream);
+        status = open_edits(in, paths);
     if (status == RLS_OK && config->anchor.moments != NULL && config->editor.mu > 0.0 &&
         config->anchor.weight > 0.0)
         status = rls_moments_open(ctx, config->anchor.moments, &in->moments);
@@ -199,6 +221,7 @@ void rls_inputs_close(rls_inputs **inputs)
     rls_stream_close(&in->anchor);
     rls_moments_close(&in->moments);
     rls_stream_close(&in->stream);
+    rls_facts_free(&in->facts);
     rls_model_dir_close(&in->model);
     free(in);
     *inputs = NULL;

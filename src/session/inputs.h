@@ -5,6 +5,7 @@
 #include "base/config.h"
 #include "grid/redistribute.h"
 #include "llm/model_config.h"
+#include "session/facts.h"
 #include "store/model_dir.h"
 #include "store/moments.h"
 #include "store/stream.h"
@@ -22,7 +23,8 @@ typedef struct {
     const rls_config *config;
     rls_model_config family;
     rls_model_dir *model;
-    rls_stream *stream;
+    rls_stream *stream;   /* recorded edits; NULL: facts are edited */
+    rls_facts *facts;     /* NULL: a recorded stream is edited */
     rls_moments *moments; /* NULL: no second moments (or mu = 0, which makes them nothing) */
     rls_stream *anchor;   /* NULL: no explicit anchor keys (or mu = 0) */
     bool anchor_values;   /* the anchor keys come with values for every layer */
@@ -32,11 +34,18 @@ typedef struct {
     rls_layer_spec *layers; /* in the config's order */
 } rls_inputs;
 
-/* Opens the model, the stream and the anchor, checks that all layers are there with fitting shapes, and scans
- * keys and values for numbers that are not finite. Collective. config must outlive the inputs. Returns
- * RLS_ERR_CONFIG, RLS_ERR_DATA, RLS_ERR_IO, RLS_ERR_MEMORY; on failure *out is NULL. */
-RLS_NODISCARD rls_status rls_inputs_open(rls_context *ctx, const rls_config *config, const char *model_path,
-                                         const char *stream_path, rls_inputs **out);
+/* What a run is made from: paths, and of stream and facts one. */
+typedef struct {
+    char *model, *stream, *facts;
+    rls_facts_policy policy; /* for wrong facts */
+    int64_t limit;           /* of facts; 0: all */
+} rls_input_paths;
+
+/* Opens the model, the stream or the facts, and the anchor, checks that all layers are there with fitting
+ * shapes, and scans keys and values for numbers that are not finite. Collective. config must outlive the
+ * inputs. Returns RLS_ERR_CONFIG, RLS_ERR_DATA, RLS_ERR_IO, RLS_ERR_MEMORY; on failure *out is NULL. */
+RLS_NODISCARD rls_status rls_inputs_open(rls_context *ctx, const rls_config *config,
+                                         const rls_input_paths *paths, rls_inputs **out);
 
 /* Closes everything and sets *inputs to NULL. Collective. NULL is accepted. */
 void rls_inputs_close(rls_inputs **inputs);

@@ -66,7 +66,11 @@ rls_status rls_run_count(rls_run *run, int64_t count)
     run->logged = run->totals.batches;
     if (run->ctx->rank != 0)
         return RLS_OK;
-    return rls_run_dir_log(run->dir, rls_batch_line(run->states, &run->totals, count, run->reports));
+    json_t *line = rls_batch_line(run->states, &run->totals, count, run->reports);
+    const rls_live_report *live = run->source != NULL ? rls_live_source_report(run->source) : NULL;
+    if (line != NULL && live != NULL)
+        (void)json_object_set_new(line, "live", rls_live_line(live));
+    return rls_run_dir_log(run->dir, line);
 }
 
 rls_status rls_run_save(rls_run *run)
@@ -102,6 +106,7 @@ void rls_run_end(rls_run *run)
 {
     rls_source_destroy(&run->source);
     rls_journal_close(&run->journal);
+    rls_live_close(&run->live);
     rls_states_destroy(&run->states);
     rls_inputs_close(&run->inputs);
     rls_run_dir_close(&run->dir);
@@ -112,6 +117,7 @@ void rls_run_end(rls_run *run)
     free(run->stop.file);
     free(run->journal_path);
     free(run->checkpoints_path);
-    free(run->model);
-    free(run->stream);
+    free(run->paths.model);
+    free(run->paths.stream);
+    free(run->paths.facts);
 }

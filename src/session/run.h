@@ -4,6 +4,7 @@
 
 #include "base/stop.h"
 #include "session/edit.h"
+#include "session/live_setup.h"
 #include "session/progress.h"
 #include "session/run_dir.h"
 #include "session/source.h"
@@ -14,9 +15,10 @@ typedef struct {
     rls_context *ctx;
     const rls_edit_request *request;
     rls_config *config;
-    char *model, *stream; /* absolute paths */
-    json_t *identity;     /* of run.json: paths and fingerprint */
-    json_t *model_files;  /* digests of the exported model */
+    rls_input_paths paths; /* absolute */
+    rls_live_setup live;   /* when facts are edited */
+    json_t *identity;      /* of run.json: paths and fingerprint */
+    json_t *model_files;   /* digests of the exported model */
     rls_inputs *inputs;
     rls_states *states;
     rls_source *source;

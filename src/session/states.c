@@ -63,6 +63,11 @@ static double bytes_needed(const rls_states *states, int p, int q)
     return total + work + most_extra;
 }
 
+double rls_states_bytes(const rls_states *states)
+{
+    return bytes_needed(states, states->grid->p, states->grid->q);
+}
+
 static void squarest(int ranks, int *p, int *q)
 {
     *p = rls_grid_automatic_rows(ranks);

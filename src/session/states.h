@@ -28,6 +28,9 @@ typedef struct {
  * it needs, and how many ranks would do). */
 RLS_NODISCARD rls_status rls_states_prepare(const rls_inputs *inputs, bool proof, rls_states **out);
 
+/* Bytes that the states and a batch take on the fullest rank. Not collective. */
+double rls_states_bytes(const rls_states *states);
+
 /* Loads weights and anchors and starts the editors.
  * Collective. Returns RLS_ERR_DATA, RLS_ERR_IO, RLS_ERR_MEMORY; RLS_ERR_NUMERIC (with the layer) when an A_0
  * is singular. */

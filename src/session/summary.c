@@ -76,7 +76,8 @@ json_t *rls_run_summary(const rls_run *run, const rls_layer_result *results)
         json_array_append_new(layers, layer_result(states, i, request->verify, &results[i]));
     json_t *summary = json_pack(
         "{s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:[i, i], s:I, s:s, s:o, s:o, s:o, s:o}", "rlsedit",
-        RLSEDIT_VERSION, "model", run->model, "stream", run->stream, "edits", (json_int_t)totals->edits,
+        RLSEDIT_VERSION, "model", run->paths.model, run->paths.stream != NULL ? "stream" : "facts",
+        run->paths.stream != NULL ? run->paths.stream : run->paths.facts, "edits", (json_int_t)totals->edits,
         "batches", (json_int_t)totals->batches, "batch", (json_int_t)config->batch, "ranks",
         states->grid->ctx->size, "grid", states->grid->p, states->grid->q, "block",
         (json_int_t)config->grid.block, "dtype", rls_dtype_name(config->state.dtype), "seconds",

@@ -1,0 +1,31 @@
+/* What a new run and a resumed one begin with in common. Private to session/begin.c and session/resume.c. */
+#ifndef SESSION_BEGIN_H
+#define SESSION_BEGIN_H
+
+#include "session/run.h"
+
+/* The step that --resume names: "1200", "step-1200"; -1 for auto, and when it is not given. Not collective.
+ * Returns RLS_ERR_USAGE. */
+RLS_NODISCARD rls_status rls_begin_named_step(rls_context *ctx, const char *resume, int64_t *step);
+
+/* The absolute places of what the run is made from; NULL stays NULL. Collective. Returns RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_begin_find_inputs(rls_run *run, const char *model, const char *stream,
+                                               const char *facts);
+
+/* The states' grid, and for facts the language model. Collective. loss_layer, contexts: of rls_live_open. */
+RLS_NODISCARD rls_status rls_begin_open_states(rls_run *run, int64_t loss_layer, const json_t *contexts);
+
+/* Paths inside the run directory, and the layers' reports. Collective. Returns RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_begin_paths(rls_run *run);
+
+/* The journal from segment `next` on, after `edits` edits. Targets of a recorded stream stay in its own type,
+ * which holds them exactly. Collective. Returns what rls_journal_open does. */
+RLS_NODISCARD rls_status rls_begin_open_journal(rls_run *run, int64_t next, int64_t edits);
+
+/* Whether the edits' targets do not depend on the weights at the time. Not collective. */
+bool rls_begin_given_targets(const rls_inputs *inputs);
+
+/* Goes on with the run in its directory. Collective. See rls_run_begin. */
+RLS_NODISCARD rls_status rls_begin_resumed(rls_run *run);
+
+#endif
