@@ -71,10 +71,10 @@ done
 
 # Bad input, before anything is written.
 refused() { # CODE TEXT WHAT ARGUMENT...
-    local expected=$1 text=$2 what=$3
+    local want=$1 text=$2 what=$3
     shift 3
     launch 2 edit -q "$@" --run "$WORK/refused"
-    fails "$expected" "$text" "$what"
+    fails "$want" "$text" "$what"
     [ ! -e "$WORK/refused" ] || die "$what: a run directory was made"
 }
 base=("$config" --model "$model")
