@@ -248,27 +248,18 @@ rls_status rls_live_layers(const rls_inputs *in, const rls_architecture *arch)
 rls_status rls_live_source(rls_states *states, rls_llm *llm, const rls_facts *facts,
                            const rls_contexts *contexts, rls_source **out)
 {
-    rls_context *ctx = states->inputs->ctx;
-    void *memory = NULL, *layers = NULL;
-    rls_status status = rls_alloc_zero(ctx, 1, sizeof(live), &memory);
-    *out = NULL;
-    if (status == RLS_OK)
-        status = rls_alloc_zero(ctx, states->count, sizeof(layer_share), &layers);
-    status = rls_agree(ctx, status);
-    if (status != RLS_OK) {
-        free(memory);
-        free(layers);
+    void *layers = NULL;
+    const rls_status status = rls_source_create(&LIVE, states, rls_facts_count(facts), sizeof(live),
+                                                sizeof(layer_share), out, &layers);
+    if (status != RLS_OK)
         return status;
-    }
-    live *l = memory;
-    l->base = (rls_source){.kind = &LIVE, .states = states, .edits = rls_facts_count(facts)};
+    live *l = (live *)*out;
     l->llm = llm;
     l->facts = facts;
     l->contexts = contexts;
     l->layers = layers;
     for (int i = 0; i < states->count; i++)
         l->layers[i].changed = true; /* a resumed run's weights are not the files' */
-    *out = &l->base;
     return RLS_OK;
 }
 

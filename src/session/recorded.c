@@ -103,22 +103,13 @@ static const rls_source_kind RECORDED = {recorded_get, recorded_destroy};
 
 rls_status rls_recorded_source(rls_states *states, rls_stream *stream, rls_source **out)
 {
-    rls_context *ctx = states->inputs->ctx;
-    void *memory = NULL, *layers = NULL;
-    rls_status status = rls_alloc_zero(ctx, 1, sizeof(recorded), &memory);
-    if (status == RLS_OK)
-        status = rls_alloc_zero(ctx, states->count, sizeof(layer_share), &layers);
-    status = rls_agree(ctx, status);
-    if (status != RLS_OK) {
-        free(memory);
-        free(layers);
-        *out = NULL;
+    void *layers = NULL;
+    const rls_status status = rls_source_create(&RECORDED, states, rls_stream_inquire(stream)->edits,
+                                                sizeof(recorded), sizeof(layer_share), out, &layers);
+    if (status != RLS_OK)
         return status;
-    }
-    recorded *r = memory;
-    r->base = (rls_source){.kind = &RECORDED, .states = states, .edits = rls_stream_inquire(stream)->edits};
+    recorded *r = (recorded *)*out;
     r->stream = stream;
     r->layers = layers;
-    *out = &r->base;
     return RLS_OK;
 }

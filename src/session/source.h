@@ -1,7 +1,7 @@
 /*
- * Where batches come from. The loop sees only this: a recorded stream today, the live model as well as that
- * later. A source gives each layer's share of a batch when the layer's turn comes, so that its keys can
- * depend on the layers edited before.
+ * Where batches come from. The loop sees only this: a recorded stream, or facts edited on the live model
+ * (session/live.h). A source gives each layer's share of a batch when the layer's turn comes, so that its
+ * keys can depend on the layers edited before.
  */
 #ifndef SESSION_SOURCE_H
 #define SESSION_SOURCE_H
@@ -23,6 +23,11 @@ struct rls_source {
     int64_t edits;           /* how many there are */
     const int64_t *case_ids; /* see rls_source_case_ids */
 };
+
+/* Allocates a source of `bytes` bytes, beginning with its base, and an array of layer_bytes a layer, all zero
+ * but the base. Collective. Its kind's destroy frees both. Returns RLS_ERR_MEMORY; then both are NULL. */
+RLS_NODISCARD rls_status rls_source_create(const rls_source_kind *kind, rls_states *states, int64_t edits,
+                                           size_t bytes, size_t layer_bytes, rls_source **out, void **layers);
 
 /* Edits [first, first + count) for a layer (its index), as targets: this rank's share.
  * Collective. Layer by layer, each right before its step. The vectors stay the source's and hold until layer

@@ -312,9 +312,8 @@ static void test_unread_lists(void **state)
     static const char *const texts[] = {
         "[{" UNREAD ", \"prompt\": \"{}\", \"subject\": \"S\", \"target\": \"T\"}]",
         "[{\"prompt\": \"{}\", \"subject\": \"S\", \"attribute_prompts\":[],\"target\": \"T\", " UNREAD "}]",
-        "[{\"target\": \"T\", \"generation_prompts\": 1, \"requested_rewrite\": {" UNREAD
-        ", \"prompt\": \"{}\", "
-        "\"subject\": \"S\"}}]",
+        ("[{\"target\": \"T\", \"generation_prompts\": 1, \"requested_rewrite\": {" UNREAD
+         ", \"prompt\": \"{}\", \"subject\": \"S\"}}]"),
         "[{\"attribute_prompts\": {\"a\": [1]}, \"prompt\": \"{}\", \"subject\": \"S\", \"target\": "
         "\"T\"}\n]",
     };
