@@ -149,9 +149,11 @@ static rls_status share(rls_context *ctx, rls_contexts *contexts)
 {
     char *all = NULL;
     rls_status status = rls_share_text(ctx, ctx->rank == 0 ? join(ctx, contexts, &all) : RLS_OK, &all);
-    rls_contexts_free(contexts);
+    rls_contexts everybodys = {0};
     if (status == RLS_OK)
-        status = rls_agree(ctx, parse(ctx, "contexts", all, contexts));
+        status = rls_agree(ctx, parse(ctx, "contexts", all, &everybodys));
+    rls_contexts_free(contexts);
+    *contexts = everybodys;
     free(all);
     return status;
 }
@@ -198,7 +200,8 @@ void rls_contexts_free(rls_contexts *contexts)
     for (int64_t i = 0; i < contexts->count; i++)
         free(contexts->text[i]);
     free(contexts->text);
-    *contexts = (rls_contexts){0};
+    contexts->text = NULL;
+    contexts->count = 0;
 }
 
 double rls_context_weight(const rls_contexts *contexts, int64_t i)

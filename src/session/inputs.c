@@ -35,12 +35,17 @@ static rls_status layer_sizes(const rls_inputs *in, rls_layer_spec *layer)
                                            : rls_model_dir_require(in->model, layer->tensor, &tensor);
     if (status != RLS_OK)
         return status;
-    if (streamed == NULL && tensor->info->dims != 2)
-        return rls_fail(in->ctx, RLS_ERR_DATA, "%s is not a matrix", layer->tensor);
-    const bool columns = in->lines == RLS_LINES_ARE_COLUMNS; /* stored [m, n] */
-    layer->n = streamed != NULL ? streamed->n : tensor->info->shape[columns];
-    layer->m = streamed != NULL ? streamed->m : tensor->info->shape[!columns];
-    return RLS_OK;
+    if (streamed != NULL) {
+        layer->n = streamed->n;
+        layer->m = streamed->m;
+    } else if (tensor != NULL && tensor->info->dims == 2) {
+        const bool columns = in->lines == RLS_LINES_ARE_COLUMNS; /* stored [m, n] */
+        layer->n = tensor->info->shape[columns];
+        layer->m = tensor->info->shape[!columns];
+    } else {
+        status = rls_fail(in->ctx, RLS_ERR_DATA, "%s is not a matrix", layer->tensor);
+    }
+    return status;
 }
 
 /* The layer in the stream, and its weight in the model. Local; equal on all ranks. */
