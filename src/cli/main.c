@@ -24,6 +24,7 @@ static rls_cli_run run_help;
 static const subcommand subcommands[] = {
     {"edit", "apply a stream of edits to a model", rls_cli_edit},
     {"eval", "say what an edited model has learnt, kept and forgotten", rls_cli_eval},
+    {"report", "make a page that shows whether a run went well", rls_cli_report},
     {"inspect", "say what a model, a stream, a second-moment file or a run is", rls_cli_inspect},
     {"ask", "continue prompts with a model", rls_cli_ask},
     {"score", "say how probable a model finds texts", rls_cli_score},

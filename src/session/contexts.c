@@ -145,25 +145,24 @@ static rls_status join(rls_context *ctx, const rls_contexts *contexts, char **ou
 }
 
 /* Rounding may differ between groups of other processors: rank 0's contexts are everybody's. Collective. */
-static rls_status share(rls_context *ctx, rls_contexts *contexts)
+static rls_status share(rls_context *ctx, const rls_contexts *made, rls_contexts *out)
 {
     char *all = NULL;
-    rls_status status = rls_share_text(ctx, ctx->rank == 0 ? join(ctx, contexts, &all) : RLS_OK, &all);
-    rls_contexts everybodys = {0};
+    rls_status status = rls_share_text(ctx, ctx->rank == 0 ? join(ctx, made, &all) : RLS_OK, &all);
     if (status == RLS_OK)
-        status = rls_agree(ctx, parse(ctx, "contexts", all, &everybodys));
-    rls_contexts_free(contexts);
-    *contexts = everybodys;
+        status = rls_agree(ctx, parse(ctx, "contexts", all, out));
     free(all);
     return status;
 }
 
 rls_status rls_contexts_generate(rls_llm *llm, int64_t prefixes, uint64_t seed, rls_contexts *out)
 {
+    rls_contexts made = {0};
     *out = (rls_contexts){0};
-    rls_status status = rls_llm_agree(llm, generate(llm, prefixes, seed, out));
+    rls_status status = rls_llm_agree(llm, generate(llm, prefixes, seed, &made));
     if (status == RLS_OK)
-        status = share(llm->ctx, out);
+        status = share(llm->ctx, &made, out);
+    rls_contexts_free(&made);
     if (status != RLS_OK)
         rls_contexts_free(out);
     return status;

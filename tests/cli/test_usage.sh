@@ -41,7 +41,7 @@ for ranks in alone 1 3; do
     expect 2 err "rlsedit: error: unknown option --versoin; did you mean --version?" "$ranks" --versoin
     expect 2 err "rlsedit: error: help: one argument too many: b" "$ranks" help a b
 done
-for command in edit inspect ask score; do
+for command in edit eval inspect ask score; do
     expect 0 out "usage: rlsedit $command" alone "$command" --help
     expect 0 out "example:" 3 help "$command"
     expect 2 err "rlsedit: error: $command: unknown option --no-such-option" 3 "$command" --no-such-option
