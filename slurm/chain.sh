@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
     cat <<'END'
-Usage: slurm/chain.sh LENGTH [sbatch option]... -- CONFIG MODEL STREAM RUN [option of rlsedit edit]...
+Usage: slurm/chain.sh LENGTH [sbatch option]... -- CONFIG MODEL EDITS RUN [option of rlsedit edit]...
 
 Submits LENGTH jobs of slurm/edit.sbatch. Each waits for the end of the one before, whatever that was, and goes on with the run.
 When the run is finished, fails, or comes no further in three jobs in a row, the jobs that still wait are cancelled.

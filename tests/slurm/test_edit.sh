@@ -7,7 +7,7 @@ set -euo pipefail
 : "${RLSEDIT:?is set by ctest}" "${MPIRUN:?}" "${SOURCE:?}" "${WORK:?}"
 read -ra mpirun <<<"$MPIRUN"
 export MPIRUN=${mpirun[0]} # the scripts' own options shall do
-unset CONFIG MODEL STREAM RUN SLURM_JOB_ID OMPI_MCA_rmaps_base_oversubscribe
+unset CONFIG MODEL EDITS RUN SLURM_JOB_ID OMPI_MCA_rmaps_base_oversubscribe
 cd -- "$WORK"
 shopt -s nullglob
 
