@@ -8,6 +8,7 @@
 
 #include "base/config_yaml.h"
 #include "base/memory.h"
+#include "base/share.h"
 
 /* Where section.key was given. */
 static rls_config_place place_of(const rls_config_item *items, const char *section, const char *key)
@@ -141,35 +142,19 @@ static rls_status read_and_parse(rls_context *ctx, const char *path, const char 
 rls_status rls_config_read(rls_context *ctx, const char *path, const char *const *sets, size_t nsets,
                            rls_config **out)
 {
-    MPI_Comm comm = rls_context_comm(ctx);
     const bool root = rls_context_rank(ctx) == 0;
     rls_status status = RLS_OK;
     char *text = NULL;
-    int size = 0; /* with the final NUL; little, as rls_config_parse sees to */
     *out = NULL;
     if (root) {
         status = read_and_parse(ctx, path, sets, nsets, out);
         if (*out)
             status = rls_strdup(ctx, (*out)->text, &text);
-        size = text ? (int)strlen(text) + 1 : 0;
     }
-    status = rls_agree(ctx, status);
-    if (status)
-        goto done;
-    MPI_Bcast(&size, 1, MPI_INT, 0, comm);
-    if (!root) {
-        void *room;
-        status = rls_alloc(ctx, size, 1, &room);
-        text = status ? NULL : room;
-    }
-    status = rls_agree(ctx, status);
-    if (status)
-        goto done;
-    MPI_Bcast(text, size, MPI_CHAR, 0, comm);
-    if (!root && text)
-        status = rls_config_parse(ctx, path, text, strlen(text), NULL, 0, out);
-    status = rls_agree(ctx, status);
-done:
+    status = rls_share_text(ctx, status, &text);
+    if (!status)
+        status = rls_agree(ctx, !root && text ? rls_config_parse(ctx, path, text, strlen(text), NULL, 0, out)
+                                              : RLS_OK);
     free(text);
     if (status)
         rls_config_destroy(out);

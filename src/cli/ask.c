@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/limits.h"
 #include "cli/options.h"
+#include "cli/print_json.h"
 
 struct choices {
     const char *model, *file, *field;
@@ -95,11 +96,9 @@ static rls_status print_json(rls_context *ctx, const rls_answer *answer)
         json_object_set_new(object, "prompt", json_stringn(answer->prompt, (size_t)answer->prompt_bytes));
     failed |= json_object_set_new(object, "text", json_stringn(answer->text, (size_t)answer->text_bytes));
     failed |= json_object_set_new(object, "tokens", ids);
-    if (failed == 0)
-        failed = json_dumpf(object, stdout, JSON_COMPACT) != 0 && !ferror(stdout);
-    (void)fputc('\n', stdout);
+    const rls_status status = rls_cli_print_json(ctx, failed == 0 ? object : NULL, JSON_COMPACT, "answers");
     json_decref(object);
-    return failed == 0 ? RLS_OK : rls_fail(ctx, RLS_ERR_MEMORY, "no memory to print the answers");
+    return status;
 }
 
 static rls_status print(rls_context *ctx, const rls_answers *answers, bool json)

@@ -1,6 +1,5 @@
 /* rlsedit edit: a config, a model and a stream of edits in; a run directory with the edited model out. */
 #include <stdio.h>
-#include <string.h>
 
 #include "base/context.h"
 #include "cli/cli.h"
@@ -96,8 +95,9 @@ static rls_status check(rls_context *ctx, const struct choices *c)
         {"tensor-ranks", c->tensor_ranks, 0, rls_context_size(ctx)},
         {"token-budget", c->token_budget, 0, INT32_MAX},
     };
-    if (c->on_error != NULL && strcmp(c->on_error, "skip") != 0 && strcmp(c->on_error, "stop") != 0)
-        return rls_agree(ctx, rls_fail(ctx, RLS_ERR_USAGE, "edit: --on-error %s: stop or skip", c->on_error));
+    const rls_status status = rls_agree(ctx, rls_cli_check_on_error(ctx, "edit", c->on_error));
+    if (status != RLS_OK)
+        return status;
     return rls_cli_check_limits(ctx, "edit", limits, sizeof limits / sizeof limits[0]);
 }
 
@@ -117,19 +117,17 @@ rls_status rls_cli_edit(rls_context *ctx, int argc, char **argv, const volatile 
     rls_option_list operands = {0};
     bool done = false;
     rls_status status = rls_options_parse(ctx, &command, argc, argv, &choices, &operands, &done);
-    if (choices.quiet && ctx->most == RLS_LOG_INFO)
-        ctx->most = RLS_LOG_WARNING;
+    rls_options_quiet(ctx, choices.quiet);
     if (status == RLS_OK && !done)
         status = check(ctx, &choices);
     if (status == RLS_OK && !done) {
-        const bool skip = choices.on_error != NULL && strcmp(choices.on_error, "skip") == 0;
         const rls_edit_request request = {.config = operands.count > 0 ? operands.item[0] : NULL,
                                           .sets = choices.sets.item,
                                           .nsets = choices.sets.count,
                                           .model = choices.model,
                                           .stream = choices.stream,
                                           .facts = choices.facts,
-                                          .skip_bad_facts = skip,
+                                          .skip_bad_facts = rls_cli_skips(choices.on_error),
                                           .limit = choices.limit,
                                           .hparams = choices.hparams,
                                           .tensor_ranks = (int)choices.tensor_ranks,

@@ -2,13 +2,13 @@
 #include "session/eval.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "base/context.h"
 #include "cli/cli.h"
 #include "cli/limits.h"
 #include "cli/options.h"
 #include "cli/print_eval.h"
+#include "cli/print_json.h"
 
 struct choices {
     const char *run, *model, *facts, *original, *on_error, *text, *field, *out;
@@ -96,11 +96,11 @@ static rls_status check(rls_context *ctx, const struct choices *c)
                           "what was edited");
     else if (c->no_before && c->original != NULL)
         status = rls_fail(ctx, RLS_ERR_USAGE, "eval: --no-before and --original exclude each other");
-    else if (c->on_error != NULL && strcmp(c->on_error, "stop") != 0 && strcmp(c->on_error, "skip") != 0)
-        status = rls_fail(ctx, RLS_ERR_USAGE, "eval: --on-error %.100s: must be stop or skip", c->on_error);
     else if (c->text == NULL && (c->field != NULL || c->last_word))
         status = rls_fail(ctx, RLS_ERR_USAGE, "eval: --%s has no effect without --text",
                           c->last_word ? "last-word" : "field");
+    else
+        status = rls_cli_check_on_error(ctx, "eval", c->on_error);
     return rls_agree(ctx, status);
 }
 
@@ -111,11 +111,9 @@ static rls_status show(rls_context *ctx, const rls_eval_result *result, bool as_
         return RLS_OK;
     }
     json_t *object = rls_eval_json(result);
-    const bool printed =
-        object != NULL && (json_dumpf(object, stdout, JSON_INDENT(1)) == 0 || ferror(stdout));
-    (void)fputc('\n', stdout);
+    const rls_status status = rls_cli_print_json(ctx, object, JSON_INDENT(1), "result");
     json_decref(object);
-    return printed ? RLS_OK : rls_fail(ctx, RLS_ERR_MEMORY, "no memory to print the result");
+    return status;
 }
 
 rls_status rls_cli_eval(rls_context *ctx, int argc, char **argv, const volatile sig_atomic_t *stop)
@@ -125,19 +123,18 @@ rls_status rls_cli_eval(rls_context *ctx, int argc, char **argv, const volatile 
     rls_eval_result result = {0};
     bool done = false;
     rls_status status = rls_options_parse(ctx, &command, argc, argv, &choices, NULL, &done);
-    if (choices.quiet && ctx->most == RLS_LOG_INFO)
-        ctx->most = RLS_LOG_WARNING;
+    rls_options_quiet(ctx, choices.quiet);
     if (status == RLS_OK && !done)
         status = check(ctx, &choices);
     if (status == RLS_OK && !done) {
-        const bool skip = choices.on_error != NULL && strcmp(choices.on_error, "skip") == 0;
         const rls_eval_request request = {.run = choices.run,
                                           .model = choices.model,
                                           .facts = choices.facts,
                                           .original = choices.original,
                                           .only_after = choices.no_before,
                                           .limit = choices.limit,
-                                          .policy = skip ? RLS_FACTS_SKIP : RLS_FACTS_STOP,
+                                          .policy = rls_cli_skips(choices.on_error) ? RLS_FACTS_SKIP
+                                                                                    : RLS_FACTS_STOP,
                                           .text = choices.text,
                                           .field = choices.field,
                                           .last_word = choices.last_word,

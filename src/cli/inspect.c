@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/print.h"
+#include "cli/print_json.h"
 #include "session/inspect.h"
 #include "store/problem.h"
 
@@ -56,11 +57,8 @@ static rls_status show(rls_context *ctx, const json_t *description, bool json)
         rls_inspect_print(description, stdout);
         return RLS_OK;
     }
-    /* 15 digits give back every number as the files had it; main checks that stdout took all */
-    if (json_dumpf(description, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) != 0 && !ferror(stdout))
-        return rls_fail(ctx, RLS_ERR_MEMORY, "no memory to print the description");
-    (void)fputc('\n', stdout);
-    return RLS_OK;
+    /* 15 digits give back every number as the files had it */
+    return rls_cli_print_json(ctx, description, JSON_INDENT(2) | JSON_REAL_PRECISION(15), "description");
 }
 
 static rls_status show_and_judge(rls_context *ctx, const json_t *description, const struct choices *choices)

@@ -1,6 +1,7 @@
 #include "cli/limits.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/context.h"
 
@@ -21,4 +22,16 @@ rls_status rls_cli_check_limits(rls_context *ctx, const char *command, const rls
     for (int i = 0; i < count && status == RLS_OK; i++)
         status = check(ctx, command, &limits[i]);
     return rls_agree(ctx, status);
+}
+
+bool rls_cli_skips(const char *on_error)
+{
+    return on_error != NULL && strcmp(on_error, "skip") == 0;
+}
+
+rls_status rls_cli_check_on_error(rls_context *ctx, const char *command, const char *on_error)
+{
+    if (on_error == NULL || rls_cli_skips(on_error) || strcmp(on_error, "stop") == 0)
+        return RLS_OK;
+    return rls_fail(ctx, RLS_ERR_USAGE, "%s: --on-error %.100s: must be stop or skip", command, on_error);
 }

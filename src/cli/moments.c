@@ -241,8 +241,7 @@ rls_status rls_cli_moments(rls_context *ctx, int argc, char **argv, const volati
     rls_option_list files = {0};
     bool done = false;
     rls_status status = rls_options_parse(ctx, &command, argc, argv, &c, &files, &done);
-    if (c.quiet && ctx->most == RLS_LOG_INFO)
-        ctx->most = RLS_LOG_WARNING;
+    rls_options_quiet(ctx, c.quiet);
     if (status == RLS_OK && !done) {
         status = rls_agree(ctx, check(ctx, &c, &files));
         if (status == RLS_OK)

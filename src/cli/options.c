@@ -248,6 +248,12 @@ rls_status rls_options_parse(rls_context *ctx, const rls_command *command, int a
     return status;
 }
 
+void rls_options_quiet(rls_context *ctx, bool quiet)
+{
+    if (quiet && ctx->most == RLS_LOG_INFO)
+        ctx->most = RLS_LOG_WARNING;
+}
+
 void rls_option_list_free(rls_option_list *list)
 {
     free((void *)list->item);

@@ -75,6 +75,10 @@ typedef struct {
 RLS_NODISCARD rls_status rls_options_parse(rls_context *ctx, const rls_command *command, int argc,
                                            char **argv, void *values, rls_option_list *operands, bool *done);
 
+/* Lowers the context's log level to RLS_LOG_WARNING for --quiet, unless --verbose was given too.
+ * Not collective. quiet: false changes nothing. */
+void rls_options_quiet(rls_context *ctx, bool quiet);
+
 /* Frees the list, not the texts. Not collective. */
 void rls_option_list_free(rls_option_list *list);
 

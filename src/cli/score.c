@@ -121,8 +121,7 @@ rls_status rls_cli_score(rls_context *ctx, int argc, char **argv, const volatile
     rls_score_result result = {0};
     bool done = false;
     rls_status status = rls_options_parse(ctx, &command, argc, argv, &choices, NULL, &done);
-    if (choices.quiet && ctx->most == RLS_LOG_INFO)
-        ctx->most = RLS_LOG_WARNING;
+    rls_options_quiet(ctx, choices.quiet);
     if (status == RLS_OK && !done)
         status = check(ctx, &choices);
     if (status == RLS_OK && !done) {

@@ -204,10 +204,10 @@ rls_status rls_tokenizer_decode(rls_context *ctx, const rls_tokenizer *tokenizer
     *text = NULL;
     rls_status status = rls_text_add(ctx, &pieces.text, "", 0);
     for (int64_t i = 0; i < count && status == RLS_OK; i++) {
-        if (id[i] < 0 || id[i] >= vocab->size || vocab->kind[id[i]] == 0)
-            status = rls_fail(ctx, RLS_ERR_DATA,
-                              "the id %d at place %lld is not in the vocabulary of the tokenizer", id[i],
-                              (long long)i);
+        if (id[i] < 0)
+            status = rls_fail(ctx, RLS_ERR_DATA, "the id %d at place %lld is negative", id[i], (long long)i);
+        else if (id[i] >= vocab->size || vocab->kind[id[i]] == 0)
+            continue; /* models have more embeddings than tokens, and may come to say so */
         else if (!skip_special || !(vocab->kind[id[i]] & RLS_TOKEN_SPECIAL)) {
             if (!tokenizer->decoder && pieces.count > 0)
                 status = rls_text_add(ctx, &pieces.text, " ", 1);

@@ -44,9 +44,9 @@ RLS_NODISCARD rls_status rls_tokenizer_encode(rls_context *ctx, const rls_tokeni
                                               const char *text, int64_t bytes, bool special, rls_ids *ids);
 
 /* The text of ids, NUL-terminated, in *text (free with free()) and its length in *bytes (may be NULL); with
- * skip_special, without special tokens. Not collective. Bytes that do not form UTF-8 become U+FFFD, as the
- * reference implementation has it. Returns RLS_ERR_DATA for an id that is not in the vocabulary,
- * RLS_ERR_MEMORY. */
+ * skip_special, without special tokens. Not collective. Bytes that do not form UTF-8 become U+FFFD, and ids
+ * that no token has become nothing, as the reference implementation has it. Returns RLS_ERR_DATA for a
+ * negative id, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_tokenizer_decode(rls_context *ctx, const rls_tokenizer *tokenizer,
                                               const int32_t *id, int64_t count, bool skip_special,
                                               char **text, int64_t *bytes);

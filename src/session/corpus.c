@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/share.h"
 #include "session/corpus_record.h"
 #include "session/corpus_scan.h"
 #include "store/file_util.h"
 
-enum { PIPE_MAX = 1 << 30, PIPE_FIRST = 1 << 16, SHARE_PIECE = 1 << 30 };
+enum { PIPE_MAX = 1 << 30, PIPE_FIRST = 1 << 16 };
 
 struct rls_corpus {
     char *field;              /* NULL: plain text */
@@ -82,15 +83,6 @@ static rls_status read_input(rls_context *ctx, rls_corpus *c, bool standard, rls
     return status == RLS_OK ? rls_corpus_scan(ctx, &c->source, c->field, index) : status;
 }
 
-/* Rank 0's bytes to all, in pieces that MPI can count. Collective. */
-static void share(rls_context *ctx, void *data, int64_t bytes)
-{
-    for (int64_t done = 0; done < bytes; done += SHARE_PIECE) {
-        const int64_t piece = bytes - done < SHARE_PIECE ? bytes - done : SHARE_PIECE;
-        MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, 0, ctx->comm);
-    }
-}
-
 /* The other ranks' view of the same file: one that only rank 0 sees, or another of that name, is told. */
 static rls_status open_again(rls_context *ctx, rls_corpus *c)
 {
@@ -125,9 +117,9 @@ static rls_status share_all(rls_context *ctx, rls_corpus *c)
     status = rls_agree(ctx, status);
     if (status != RLS_OK)
         return status;
-    share(ctx, c->record, c->count * (int64_t)sizeof *c->record);
+    rls_share_bytes(ctx, c->record, c->count * (int64_t)sizeof *c->record);
     if (head[2] != 0)
-        share(ctx, c->memory, c->source.bytes);
+        rls_share_bytes(ctx, c->memory, c->source.bytes);
     return RLS_OK;
 }
 

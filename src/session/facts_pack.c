@@ -4,8 +4,9 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/share.h"
 
-enum { FIRST_ROOM = 1024, SHARE_PIECE = 1 << 30 };
+enum { FIRST_ROOM = 1024 };
 
 /* Room for `more` elements behind the `used` ones. */
 static rls_status grow(rls_context *ctx, void **data, int64_t *room, int64_t used, int64_t more, size_t size)
@@ -64,15 +65,6 @@ void rls_pack_free(rls_fact_pack *pack)
     *pack = (rls_fact_pack){0};
 }
 
-/* Rank 0's bytes to all, in pieces that MPI can count. */
-static void share(rls_context *ctx, void *data, int64_t bytes)
-{
-    for (int64_t done = 0; done < bytes; done += SHARE_PIECE) {
-        const int64_t piece = bytes - done < SHARE_PIECE ? bytes - done : SHARE_PIECE;
-        MPI_Bcast((char *)data + done, (int)piece, MPI_BYTE, 0, ctx->comm);
-    }
-}
-
 rls_status rls_pack_share(rls_context *ctx, rls_fact_pack *pack)
 {
     int64_t head[4] = {pack->bytes, pack->prompts, pack->facts, pack->skipped};
@@ -96,8 +88,8 @@ rls_status rls_pack_share(rls_context *ctx, rls_fact_pack *pack)
     status = rls_agree(ctx, status);
     if (status != RLS_OK)
         return status;
-    share(ctx, text, pack->bytes);
-    share(ctx, prompt, pack->prompts * (int64_t)sizeof *pack->prompt);
-    share(ctx, fact, pack->facts * (int64_t)sizeof *pack->fact);
+    rls_share_bytes(ctx, text, pack->bytes);
+    rls_share_bytes(ctx, prompt, pack->prompts * (int64_t)sizeof *pack->prompt);
+    rls_share_bytes(ctx, fact, pack->facts * (int64_t)sizeof *pack->fact);
     return RLS_OK;
 }

@@ -10,6 +10,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "base/share.h"
 #include "store/export_plan.h"
 #include "store/export_tree.h"
 #include "store/file_util.h"
@@ -348,11 +349,11 @@ rls_status rls_model_export(const rls_model_dir *dir, const char *dest, const rl
     if (status == RLS_OK) {
         status = ctx->rank == 0 ? make_partial(&job, dest) : RLS_OK;
         partial_bytes = job.partial != NULL ? (int64_t)strlen(job.partial) + 1 : 0;
-        status = rls_broadcast_bytes(ctx, status, &job.partial, &partial_bytes);
+        status = rls_share_array(ctx, status, &job.partial, &partial_bytes);
     }
     if (status == RLS_OK)
-        status = rls_broadcast_bytes(ctx, ctx->rank == 0 ? stage(&job, &tree) : RLS_OK, &tree.copies,
-                                     &tree.copies_bytes);
+        status = rls_share_array(ctx, ctx->rank == 0 ? stage(&job, &tree) : RLS_OK, &tree.copies,
+                                 &tree.copies_bytes);
     for (int64_t i = 0; status == RLS_OK && i < rls_model_dir_shards(dir); i++) {
         if (is_edited(&job, i))
             status = write_shard(&job, i);

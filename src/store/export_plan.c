@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/share.h"
 #include "store/file_util.h"
 #include "store/shared_file.h"
 
@@ -175,8 +176,8 @@ rls_status rls_shard_plan_make(const rls_model_dir *dir, int64_t shard, const rl
     out->piece = piece;
     status = rls_agree(ctx, status);
     if (status == RLS_OK && changed)
-        status = rls_broadcast_bytes(ctx, ctx->rank == 0 ? make_header(dir, old, all, out) : RLS_OK,
-                                     &out->header, &out->header_bytes);
+        status = rls_share_array(ctx, ctx->rank == 0 ? make_header(dir, old, all, out) : RLS_OK, &out->header,
+                                 &out->header_bytes);
     if (status == RLS_OK && out->piece != NULL) {
         if (!changed)
             append(out, (rls_piece){-1, 0, 0, old->data_begin});

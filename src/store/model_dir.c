@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/share.h"
 #include "base/suggest.h"
 #include "store/file_util.h"
 #include "store/model_index.h"
@@ -48,7 +49,7 @@ static rls_status share_names(rls_model_dir *dir, const rls_model_index *found, 
         memcpy(dir->names + at, found->shard[i], size);
         at += (int64_t)size;
     }
-    rls_status status = rls_broadcast_bytes(ctx, local, &dir->names, &bytes);
+    rls_status status = rls_share_array(ctx, local, &dir->names, &bytes);
     if (status != RLS_OK)
         return status;
     MPI_Bcast(&has_index, 1, MPI_INT64_T, 0, ctx->comm);
@@ -91,7 +92,7 @@ static rls_status open_shard(rls_context *ctx, rls_shard *shard)
     char *header = NULL;
     int64_t length = 0;
     const rls_status local = ctx->rank == 0 ? read_header(ctx, shard, &header, &length) : RLS_OK;
-    rls_status status = rls_broadcast_bytes(ctx, local, &header, &length);
+    rls_status status = rls_share_array(ctx, local, &header, &length);
     if (status == RLS_OK) {
         MPI_Bcast(&shard->bytes, 1, MPI_INT64_T, 0, ctx->comm);
         shard->data_begin = RLS_SAFETENSORS_PREFIX + length;
@@ -182,7 +183,7 @@ rls_status rls_model_dir_open(rls_context *ctx, const char *path, rls_model_dir 
     dir = fresh;
     if (status == RLS_OK) {
         dir->ctx = ctx;
-        status = rls_broadcast_bytes(ctx, RLS_OK, &shared, &bytes);
+        status = rls_share_array(ctx, RLS_OK, &shared, &bytes);
     }
     if (status == RLS_OK)
         status = rls_agree(ctx, set_path(dir, shared));

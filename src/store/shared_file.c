@@ -163,23 +163,3 @@ void rls_shared_abandon(rls_shared_file *file)
         (void)MPI_File_close(&file->handle);
     file->handle = MPI_FILE_NULL;
 }
-
-rls_status rls_broadcast_bytes(rls_context *ctx, rls_status local, char **data, int64_t *bytes)
-{
-    void *fresh = NULL;
-    if (ctx->rank != 0)
-        *data = NULL;
-    rls_status status = rls_agree(ctx, local);
-    if (status != RLS_OK)
-        return status;
-    MPI_Bcast(bytes, 1, MPI_INT64_T, 0, ctx->comm);
-    status = ctx->rank != 0 ? rls_alloc(ctx, *bytes, 1, &fresh) : RLS_OK;
-    if (ctx->rank != 0)
-        *data = fresh;
-    status = rls_agree(ctx, status);
-    for (int64_t done = 0; status == RLS_OK && done < *bytes; done += RLS_ROUND_BYTES) {
-        const int64_t count = *bytes - done < RLS_ROUND_BYTES ? *bytes - done : RLS_ROUND_BYTES;
-        MPI_Bcast(*data + done, (int)count, MPI_BYTE, 0, ctx->comm);
-    }
-    return status;
-}

@@ -51,10 +51,4 @@ RLS_NODISCARD rls_status rls_shared_close(rls_shared_file *file, bool sync);
 /* Closes a file whose work has failed already, so that its own errors no longer matter. Collective. */
 void rls_shared_abandon(rls_shared_file *file);
 
-/* Gives all ranks rank 0's bytes.
- * Collective. In: rank 0's *data and *bytes, others' ignored. Out: on the others a fresh array, to be freed
- * with free(). A failure of rank 0 before goes in as `local` and comes out on every rank. Returns it, or
- * RLS_ERR_MEMORY. */
-RLS_NODISCARD rls_status rls_broadcast_bytes(rls_context *ctx, rls_status local, char **data, int64_t *bytes);
-
 #endif

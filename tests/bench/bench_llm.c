@@ -21,8 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/dtype.h"
-#include "linalg/kernels.h"
+#include "bench/bench.h"
 #include "llm/ops.h"
 #include "llm/pass.h"
 #include "support/random.h"
@@ -44,16 +43,6 @@ static void check(rls_context *ctx, rls_status status)
     MPI_Abort(MPI_COMM_WORLD, rls_status_exit_code(status));
 }
 
-static void *memory(double bytes)
-{
-    void *data = NULL;
-    if (posix_memalign(&data, 64, (size_t)bytes + 64) != 0) {
-        fprintf(stderr, "bench_llm: no memory for %.0f bytes\n", bytes);
-        MPI_Abort(MPI_COMM_WORLD, 1);
-    }
-    return data;
-}
-
 /* What it takes when nothing else is in the way, as GEMM's time is. */
 static double fastest(const double *values, int count)
 {
@@ -61,12 +50,6 @@ static double fastest(const double *values, int count)
     for (int i = 0; i < count; i++)
         best = fmin(best, values[i]);
     return best;
-}
-
-static double slowest(double seconds)
-{
-    MPI_Allreduce(MPI_IN_PLACE, &seconds, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
-    return seconds;
 }
 
 /* A linear map of random numbers; the sum over its columns has a variance of one. */
@@ -169,31 +152,6 @@ static void free_model(rls_llm *llm)
     free(w->norm.gain);
     memset(w, 0, sizeof *w);
     rls_llm_close(&llm);
-}
-
-/* Gflop/s of all ranks' float32 products together: best of several. */
-static double gemm_rate(int64_t m, int64_t n, int64_t k)
-{
-    float *a = memory(4.0 * (double)m * (double)k), *b = memory(4.0 * (double)k * (double)n);
-    float *c = memory(4.0 * (double)m * (double)n);
-    for (int64_t i = 0; i < m * k; i++)
-        a[i] = (float)(i % 17) - 8.0F;
-    for (int64_t i = 0; i < k * n; i++)
-        b[i] = (float)(i % 13) - 6.0F;
-    memset(c, 0, (size_t)(m * n) * sizeof *c);
-    int ranks = 1;
-    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-    double best = INFINITY;
-    for (int i = 0; i < 10; i++) {
-        MPI_Barrier(MPI_COMM_WORLD);
-        const double start = MPI_Wtime();
-        rls_gemm(RLS_F32, 'T', 'N', m, n, k, 1.0, a, k, b, k, 0.0, c, m);
-        best = fmin(best, slowest(MPI_Wtime() - start));
-    }
-    free(a);
-    free(b);
-    free(c);
-    return 2e-9 * (double)m * (double)n * (double)k * ranks / best;
 }
 
 /* This group's sequences: even shares. */
@@ -343,8 +301,8 @@ static void bench(rls_context *ctx, const options *o, rls_dtype dtype, int tenso
 {
     const int64_t share = o->sequences * o->length / rls_context_size(ctx);
     rls_llm *llm = make_model(ctx, o, dtype, tensor);
-    const double gemm =
-        o->gemm > 0 ? gemm_rate(o->gemm, o->gemm, o->gemm) : gemm_rate(o->inner, share, o->hidden);
+    const double gemm = o->gemm > 0 ? gemm_rate(RLS_F32, 'T', o->gemm, o->gemm, o->gemm, 10)
+                                    : gemm_rate(RLS_F32, 'T', o->inner, share, o->hidden, 10);
     const timing t = time_model(llm, o);
     if (rls_context_rank(ctx) == 0)
         report(o, dtype, tensor, llm->part.data_groups, gemm, &t, json);

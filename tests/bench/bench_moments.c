@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bench/bench.h"
 #include "linalg/accumulate.h"
-#include "linalg/kernels.h"
 #include "rlsedit/rlsedit.h"
 
 typedef struct {
@@ -21,47 +21,10 @@ typedef struct {
     int repeats;
 } options;
 
-static void *memory(int64_t count, size_t size)
-{
-    void *data = NULL;
-    if (posix_memalign(&data, 64, (size_t)count * size + 64) != 0) {
-        fprintf(stderr, "bench_moments: no memory\n");
-        MPI_Abort(MPI_COMM_WORLD, 1);
-    }
-    return data;
-}
-
-static double slowest(double seconds)
-{
-    MPI_Allreduce(MPI_IN_PLACE, &seconds, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
-    return seconds;
-}
-
 static void fill(rls_dtype dtype, void *data, int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
         rls_set(dtype, data, i, (double)(i % 17) - 8.0);
-}
-
-/* Gflop/s of all ranks' products together: best of several. */
-static double gemm_rate(rls_context *ctx, rls_dtype dtype, int64_t size)
-{
-    void *a = memory(size * size, rls_dtype_size(dtype)), *b = memory(size * size, rls_dtype_size(dtype)),
-         *c = memory(size * size, rls_dtype_size(dtype));
-    double best = INFINITY;
-    fill(dtype, a, size * size);
-    fill(dtype, b, size * size);
-    fill(dtype, c, size * size);
-    for (int i = 0; i < 6; i++) {
-        MPI_Barrier(MPI_COMM_WORLD);
-        const double start = MPI_Wtime();
-        rls_gemm(dtype, 'N', 'N', size, size, size, 1.0, a, size, b, size, 0.0, c, size);
-        best = fmin(best, slowest(MPI_Wtime() - start));
-    }
-    free(a);
-    free(b);
-    free(c);
-    return 2e-9 * (double)size * (double)size * (double)size * rls_context_size(ctx) / best;
 }
 
 static void fail(const rls_context *ctx)
@@ -76,10 +39,10 @@ static void run(rls_context *ctx, rls_grid *grid, rls_dtype dtype, const options
     rls_accumulator *a = NULL;
     const int rank = rls_context_rank(ctx), size = rls_context_size(ctx);
     const int64_t count = o->keys * (rank + 1) / size - o->keys * rank / size;
-    void *keys = memory(count * o->n, sizeof(float));
+    void *keys = memory((double)(count * o->n) * sizeof(float));
     double best = INFINITY, sum = 0.0;
     fill(RLS_F32, keys, count * o->n);
-    const double peak = gemm_rate(ctx, dtype, o->gemm_size);
+    const double peak = gemm_rate(dtype, 'N', o->gemm_size, o->gemm_size, o->gemm_size, 6);
     if (rls_matrix_create(grid, dtype, o->n, o->n, o->block, &c) != RLS_OK ||
         rls_accumulator_create(grid, dtype, o->n, o->block, o->keys, &a) != RLS_OK)
         fail(ctx);

@@ -20,7 +20,7 @@
 #include <string.h>
 
 #include "base/profile.h"
-#include "linalg/kernels.h"
+#include "bench/bench.h"
 #include "rlsedit/rlsedit.h"
 #include "support/random.h"
 
@@ -95,45 +95,6 @@ int MPI_Alltoallv(const void *send, const int send_counts[], const int send_star
     return PMPI_Alltoallv(send, send_counts, send_starts, send_type, recv, counts, starts, type, comm);
 }
 
-static double slowest(rls_context *ctx, double seconds)
-{
-    PMPI_Allreduce(MPI_IN_PLACE, &seconds, 1, MPI_DOUBLE, MPI_MAX, rls_context_comm(ctx));
-    return seconds;
-}
-
-static void *memory(double bytes)
-{
-    void *data = NULL;
-    if (posix_memalign(&data, 64, (size_t)bytes + 64) != 0) {
-        fprintf(stderr, "bench_step: no memory for %.0f bytes\n", bytes);
-        MPI_Abort(MPI_COMM_WORLD, 1);
-    }
-    return data;
-}
-
-/* Gflop/s of all ranks' products together: best of several. */
-static double gemm_rate(rls_context *ctx, rls_dtype dtype, int64_t size)
-{
-    const double bytes = (double)size * (double)size * (double)rls_dtype_size(dtype);
-    void *a = memory(bytes), *b = memory(bytes), *c = memory(bytes);
-    for (int64_t i = 0; i < size * size; i++) {
-        rls_set(dtype, a, i, (double)(i % 17) - 8.0);
-        rls_set(dtype, b, i, (double)(i % 13) - 6.0);
-        rls_set(dtype, c, i, 0.0);
-    }
-    double best = INFINITY;
-    for (int i = 0; i < 6; i++) {
-        MPI_Barrier(rls_context_comm(ctx));
-        const double start = MPI_Wtime();
-        rls_gemm(dtype, 'N', 'N', size, size, size, 1.0, a, size, b, size, 0.0, c, size);
-        best = fmin(best, slowest(ctx, MPI_Wtime() - start));
-    }
-    free(a);
-    free(b);
-    free(c);
-    return 2e-9 * (double)size * (double)size * (double)size * rls_context_size(ctx) / best;
-}
-
 typedef struct {
     int64_t count;
     double *a, *b, *c;
@@ -179,7 +140,7 @@ static double triad_rate(rls_context *ctx, triad *t)
         MPI_Barrier(rls_context_comm(ctx));
         const double start = MPI_Wtime();
         triad_run(t, 1.0 + 0.5 * i);
-        best = fmin(best, slowest(ctx, MPI_Wtime() - start));
+        best = fmin(best, slowest(MPI_Wtime() - start));
     }
     return 24e-9 * (double)t->count * rls_context_size(ctx) / best;
 }
@@ -242,9 +203,9 @@ static timing time_steps(rls_context *ctx, rls_editor *ed, const options *o, int
         const double mine = MPI_Wtime() - start;
         t.step_bytes = payload.step;
         t.dealing_bytes = payload.dealing;
-        seconds[i] = slowest(ctx, mine);
+        seconds[i] = slowest(mine);
         for (int s = 0; s < STAGES; s++)
-            stage[s][i] = slowest(ctx, stage[s][i] + rls_profile_seconds(ctx, stage_names[s]));
+            stage[s][i] = slowest(stage[s][i] + rls_profile_seconds(ctx, stage_names[s]));
     }
     t.seconds = median(seconds, o->repeats);
     for (int s = 0; s < STAGES; s++)
@@ -316,7 +277,7 @@ static void bench(rls_context *ctx, const options *o, rls_dtype dtype, FILE *jso
     machine x = {.dtype = dtype};
     check(ctx, rls_grid_create(ctx, o->p, o->q, &grid));
     rls_grid_shape(grid, &x.p, &x.q, NULL, NULL);
-    x.gemm = gemm_rate(ctx, dtype, o->gemm_size);
+    x.gemm = gemm_rate(dtype, 'N', o->gemm_size, o->gemm_size, o->gemm_size, 6);
     triad t = triad_make(ctx, o->triad_bytes);
     x.triad = triad_rate(ctx, &t);
     const rls_editor_options state = {

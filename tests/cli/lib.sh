@@ -24,6 +24,23 @@ launch() {
 }
 program=("$RLSEDIT")
 
+# must_succeed RANKS ARGUMENT...: a launch with exit code 0.
+must_succeed() {
+    launch "$@"
+    [ "$code" = 0 ] || die "${*:2} on $1 ranks: exit code $code"
+}
+
+# must_refuse CODE TEXT RANKS ARGUMENT...: a launch with this exit code, one message, with this text, and nothing on stdout.
+must_refuse() {
+    local expected=$1 text=$2 ranks=$3
+    shift 3
+    launch "$ranks" "$@"
+    [ "$code" = "$expected" ] || die "$* on $ranks ranks: exit code $code, expected $expected"
+    [ "$(grep -c '^rlsedit: error: ' "$WORK/err")" = 1 ] || die "$* on $ranks ranks: not one message"
+    grep -qF -- "$text" "$WORK/err" || die "$* on $ranks ranks: no \"$text\""
+    [ ! -s "$WORK/out" ] || die "$* on $ranks ranks: something on stdout"
+}
+
 # values FILE NAME: all values that a JSON file has under a name, one a line.
 values() {
     grep -oE "\"$2\": *[^,}]+" "$1" | sed -E 's/^[^:]*: *//; s/^"(.*)"$/\1/'
@@ -37,6 +54,18 @@ close_to() {
         c = b + 0; if (c < 0) c = -c
         exit !(a ~ number && b ~ number && d <= t * c)
     }'
+}
+
+# must_be_near FILE NAME TOLERANCE VALUE...: the numbers that a JSON file has under a name, in order.
+must_be_near() {
+    local file=$1 name=$2 tolerance=$3 there value
+    shift 3
+    readarray -t there < <(values "$file" "$name")
+    [ "${#there[@]}" = $# ] || die "$file: $name is there ${#there[@]} times, expected $#"
+    for value in "${there[@]}"; do
+        close_to "$value" "$1" "$tolerance" || die "$file: $name is $value, expected $1"
+        shift
+    done
 }
 
 # sums PATH...: the names and checksums of all files below.

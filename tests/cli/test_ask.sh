@@ -8,21 +8,8 @@ set -euo pipefail
 cd "$WORK"
 model=$SOURCE/tests/data/atlas
 
-ask() { # ask RANKS ARGUMENT...: must succeed
-    local ranks=$1
-    shift
-    launch "$ranks" ask --model "$model" "$@"
-    [ "$code" = 0 ] || die "ask $* on $ranks ranks: exit code $code"
-}
-refuse() { # refuse CODE TEXT RANKS ARGUMENT...
-    local expected=$1 text=$2 ranks=$3
-    shift 3
-    launch "$ranks" ask "$@"
-    [ "$code" = "$expected" ] || die "ask $* on $ranks ranks: exit code $code, expected $expected"
-    [ "$(grep -c '^rlsedit: error: ' err)" = 1 ] || die "ask $* on $ranks ranks: not one message"
-    grep -qF -- "$text" err || die "ask $* on $ranks ranks: no \"$text\""
-    [ ! -s out ] || die "ask $* on $ranks ranks: something on stdout"
-}
+ask() { must_succeed "$1" ask --model "$model" "${@:2}"; } # RANKS ARGUMENT...
+refuse() { must_refuse "$1" "$2" "$3" ask "${@:4}"; } # CODE TEXT RANKS ARGUMENT...
 
 # What PyTorch finds most probable, up to the end of the text.
 cat >prompts.txt <<'END'

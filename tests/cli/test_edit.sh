@@ -10,12 +10,7 @@ stream=tests/data/atlas-stream.nc model=tests/data/atlas
 edited='model-00001-of-00002.safetensors' # holds layers 0 and 1
 
 # edit RANKS RUN ARGUMENT...: a run that must succeed.
-edit() {
-    local ranks=$1 run=$2
-    shift 2
-    launch "$ranks" edit configs/atlas.yaml --model $model --stream $stream --run "$run" "$@"
-    [ "$code" = 0 ] || die "edit on $ranks ranks with $*: exit code $code"
-}
+edit() { must_succeed "$1" edit configs/atlas.yaml --model $model --stream $stream --run "$2" "${@:3}"; }
 # is NAME VALUE...: what a run's summary has under this name.
 is() {
     local name=$1 found
@@ -24,16 +19,7 @@ is() {
     [ "$found" = "$* " ] || die "$run/summary.json: $name is $found, expected $*"
 }
 # near NAME TOLERANCE VALUE...: the same for numbers.
-near() {
-    local name=$1 tolerance=$2 found
-    shift 2
-    readarray -t found < <(values "$run/summary.json" "$name")
-    [ "${#found[@]}" = $# ] || die "$run/summary.json: $name is there ${#found[@]} times, expected $#"
-    for value in "${found[@]}"; do
-        close_to "$value" "$1" "$tolerance" || die "$run/summary.json: $name is $value, expected $1"
-        shift
-    done
-}
+near() { must_be_near "$run/summary.json" "$@"; }
 # below NAME BOUND: all values there are, and at least one.
 below() {
     [ -n "$(values "$run/summary.json" "$1")" ] || die "$run/summary.json: no $1"

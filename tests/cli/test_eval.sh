@@ -8,21 +8,8 @@ set -euo pipefail
 cd "$WORK"
 model=$SOURCE/tests/data/atlas
 
-evaluate() { # evaluate RANKS ARGUMENT...: must succeed
-    local ranks=$1
-    shift
-    launch "$ranks" eval "$@"
-    [ "$code" = 0 ] || die "eval $* on $ranks ranks: exit code $code"
-}
-refuse() { # refuse CODE TEXT RANKS ARGUMENT...
-    local expected=$1 text=$2 ranks=$3
-    shift 3
-    launch "$ranks" eval "$@"
-    [ "$code" = "$expected" ] || die "eval $* on $ranks ranks: exit code $code, expected $expected"
-    [ "$(grep -c '^rlsedit: error: ' err)" = 1 ] || die "eval $* on $ranks ranks: not one message"
-    grep -qF -- "$text" err || die "eval $* on $ranks ranks: no \"$text\""
-    [ ! -s out ] || die "eval $* on $ranks ranks: something on stdout"
-}
+evaluate() { must_succeed "$1" eval "${@:2}"; } # RANKS ARGUMENT...
+refuse() { must_refuse "$1" "$2" "$3" eval "${@:4}"; } # CODE TEXT RANKS ARGUMENT...
 line() { # line BEGINNING: of the table in out, with single spaces
     grep -F -- "$1" out | head -n 1 | tr -s ' ' | sed 's/ $//'
 }

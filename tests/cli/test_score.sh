@@ -8,31 +8,9 @@ set -euo pipefail
 cd "$WORK"
 model=$SOURCE/tests/data/atlas
 
-score() { # score RANKS ARGUMENT...: must succeed
-    local ranks=$1
-    shift
-    launch "$ranks" score --model "$model" "$@"
-    [ "$code" = 0 ] || die "score $* on $ranks ranks: exit code $code"
-}
-refuse() { # refuse CODE TEXT RANKS ARGUMENT...
-    local expected=$1 text=$2 ranks=$3
-    shift 3
-    launch "$ranks" score --model "$model" "$@"
-    [ "$code" = "$expected" ] || die "score $* on $ranks ranks: exit code $code, expected $expected"
-    [ "$(grep -c '^rlsedit: error: ' err)" = 1 ] || die "score $* on $ranks ranks: not one message"
-    grep -qF -- "$text" err || die "score $* on $ranks ranks: no \"$text\""
-    [ ! -s out ] || die "score $* on $ranks ranks: something on stdout"
-}
-near() { # near NAME TOLERANCE VALUE...: what the JSON in out has under a name, in order
-    local name=$1 tolerance=$2 found
-    shift 2
-    readarray -t found < <(values out "$name")
-    [ "${#found[@]}" = $# ] || die "$name is there ${#found[@]} times, expected $#"
-    for value in "${found[@]}"; do
-        close_to "$value" "$1" "$tolerance" || die "$name is $value, expected $1"
-        shift
-    done
-}
+score() { must_succeed "$1" score --model "$model" "${@:2}"; } # RANKS ARGUMENT...
+refuse() { must_refuse "$1" "$2" "$3" score --model "$model" "${@:4}"; } # CODE TEXT RANKS ARGUMENT...
+near() { must_be_near out "$@"; } # NAME TOLERANCE VALUE...: what the JSON in out has under a name
 
 # Figures of PyTorch, float32. exp(nll / tokens) is the perplexity.
 cat >texts.txt <<'END'

@@ -3,19 +3,11 @@
  * What is accepted holds what architecture.h promises, and memory for it can be counted.
  */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz/fuzz.h"
 #include "llm/architecture.h"
-
-#define must(cond)                                                                                           \
-    do {                                                                                                     \
-        if (!(cond)) {                                                                                       \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond);                         \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 static void check(const rls_architecture *a)
 {
@@ -34,11 +26,9 @@ static void check(const rls_architecture *a)
         must(a->eos[i] >= 0);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    rls_context ctx = {0}; /* parsing is local: no MPI needed */
+    rls_context ctx = {0};
     rls_architecture arch;
     const void *nul = size > 0 ? memchr(data, 0, size) : NULL;
     const size_t first = nul != NULL ? (size_t)((const uint8_t *)nul - data) : size;

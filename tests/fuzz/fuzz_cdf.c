@@ -1,17 +1,7 @@
 /* Any bytes as the header of a netCDF file. What is accepted has all its data in the file, in variables of
  * known types. */
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "fuzz/fuzz.h"
 #include "store/cdf.h"
-
-#define must(cond)                                                                                           \
-    do {                                                                                                     \
-        if (!(cond)) {                                                                                       \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond);                         \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 static void check(rls_context *ctx, const rls_cdf *cdf)
 {
@@ -34,11 +24,9 @@ static void check(rls_context *ctx, const rls_cdf *cdf)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    rls_context ctx = {0}; /* parsing is local: no MPI needed */
+    rls_context ctx = {0};
     rls_cdf cdf;
     bool more = false;
     const rls_status status = rls_cdf_parse(&ctx, "fuzz.nc", data, (int64_t)size, (int64_t)size, &cdf, &more);

@@ -3,21 +3,13 @@
  * What is accepted holds what config.h promises, and its resolved text parses to itself.
  */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/config.h"
+#include "fuzz/fuzz.h"
 
 enum { SETS_MAX = 8 };
-
-#define must(cond)                                                                                           \
-    do {                                                                                                     \
-        if (!(cond)) {                                                                                       \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond);                         \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 static void check(const rls_config *c)
 {
@@ -35,11 +27,9 @@ static void check(const rls_config *c)
     must(c->state.dtype == RLS_F64 || c->state.dtype == RLS_F32);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    rls_context ctx = {0}; /* parsing is local: no MPI needed */
+    rls_context ctx = {0};
     rls_config *config = NULL, *again = NULL;
     const char *sets[SETS_MAX];
     size_t nsets = 0;

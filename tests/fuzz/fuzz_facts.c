@@ -3,20 +3,12 @@
  * What is taken holds what facts.h promises, and is the same when it is read again.
  */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
+#include "fuzz/fuzz.h"
 #include "session/facts_parse.h"
-
-#define must(cond)                                                                                           \
-    do {                                                                                                     \
-        if (!(cond)) {                                                                                       \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond);                         \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 static void must_be_text(const char *text)
 {
@@ -76,11 +68,9 @@ static rls_facts *parse(rls_context *ctx, const char *bytes, size_t size, rls_fa
     return facts;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    rls_context ctx = {0}; /* parsing is local: no MPI needed */
+    rls_context ctx = {0};
     if (size == 0)
         return 0;
     const rls_facts_policy policy = (data[0] & 1U) != 0 ? RLS_FACTS_SKIP : RLS_FACTS_STOP;

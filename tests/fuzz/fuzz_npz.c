@@ -1,18 +1,8 @@
 /* Any bytes as a .npz file. What is accepted has its arrays' bytes inside the file, and reading them stays
  * within what was asked for. */
-#include <stdio.h>
-#include <stdlib.h>
-
+#include "fuzz/fuzz.h"
 #include "store/npy.h"
 #include "store/zip.h"
-
-#define must(cond)                                                                                           \
-    do {                                                                                                     \
-        if (!(cond)) {                                                                                       \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond);                         \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 static int bad(rls_status status)
 {
@@ -54,11 +44,9 @@ static void check_entry(rls_context *ctx, const rls_zip *zip, const rls_zip_entr
     check_array(ctx, data, done);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    rls_context ctx = {0}; /* parsing is local: no MPI needed */
+    rls_context ctx = {0};
     rls_zip zip;
     const rls_status status = rls_zip_parse(&ctx, "fuzz.npz", data, (int64_t)size, &zip);
     must(!bad(status));

@@ -3,20 +3,12 @@
  * encoded (without a NUL, a fixed text). All of them are also a text for a fixed tokenizer. Ids that come out
  * are in the vocabulary, encoding again gives the same, and what is no UTF-8 is refused.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
+#include "fuzz/fuzz.h"
 #include "llm/tokenizer.h"
-
-#define must(cond)                                                                                           \
-    do {                                                                                                     \
-        if (!(cond)) {                                                                                       \
-            (void)fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #cond);                         \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 static const char FIXED[] =
     "{\"added_tokens\":[{\"id\":300,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":true,\"rstrip\":"
@@ -56,13 +48,11 @@ static void check_encode(rls_context *ctx, const rls_tokenizer *tokenizer, const
     rls_ids_free(&again);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char TEXT[] =
         "The dog's 123 caf\xc3\xa9 e\xcc\x81  \r\n\xe2\x96\x81 <s>ab abab \xf0\x9f\x98\x80\t ";
-    rls_context ctx = {0}; /* parsing is local: no MPI needed */
+    rls_context ctx = {0};
     rls_tokenizer *tokenizer = NULL;
     char *copy = malloc(size > 0 ? size : 1); /* of this size, so that reading beyond is seen */
     must(copy != NULL);

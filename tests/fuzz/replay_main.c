@@ -4,14 +4,13 @@
  */
 #include <dirent.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { PATH_BYTES = 4096 };
+#include "fuzz/fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+enum { PATH_BYTES = 4096 };
 
 static bool replay_file(const char *path, size_t bytes)
 {

@@ -1,6 +1,9 @@
 /* Shares: they cover everything once, key-value heads follow their query heads; groups and their failures. */
 #include "llm/partition.h"
 #include "support/collective.h"
+#include "support/state.h"
+
+static const rls_architecture UNEVEN = {.heads = 6, .kv_heads = 2, .inner = 11, .vocab = 17};
 
 static void test_shares(void **state)
 {
@@ -50,18 +53,15 @@ static void test_kv_heads(void **state)
 
 static void test_groups(void **state)
 {
-    const rls_architecture arch = {.heads = 6, .kv_heads = 2, .inner = 11, .vocab = 17};
-    rls_context *ctx = NULL;
-    (void)state;
-    assert_all_ok(NULL, rls_context_create(MPI_COMM_WORLD, &ctx));
+    rls_context *ctx = *state;
     for (int T = 1; T <= ctx->size; T++) {
         rls_partition part;
         if (ctx->size % T != 0) {
-            assert_all_status(ctx, rls_partition_init(ctx, &arch, T, &part), RLS_ERR_USAGE);
+            assert_all_status(ctx, rls_partition_init(ctx, &UNEVEN, T, &part), RLS_ERR_USAGE);
             assert_all_message(ctx, "do not divide");
             continue;
         }
-        assert_all_ok(ctx, rls_partition_init(ctx, &arch, T, &part));
+        assert_all_ok(ctx, rls_partition_init(ctx, &UNEVEN, T, &part));
         assert_all(part.group->size == T && part.group->rank == part.tensor);
         assert_all(part.data * T + part.tensor == ctx->rank && part.data_groups * T == ctx->size);
         int64_t sums[3] = {part.heads.count, part.inner.count, part.vocab.count};
@@ -71,23 +71,19 @@ static void test_groups(void **state)
         assert_all(part.group == NULL);
     }
     rls_partition none;
-    assert_all_status(ctx, rls_partition_init(ctx, &arch, 0, &none), RLS_ERR_USAGE);
-    assert_all_status(ctx, rls_partition_init(ctx, &arch, ctx->size + 1, &none), RLS_ERR_USAGE);
-    rls_context_destroy(&ctx);
+    assert_all_status(ctx, rls_partition_init(ctx, &UNEVEN, 0, &none), RLS_ERR_USAGE);
+    assert_all_status(ctx, rls_partition_init(ctx, &UNEVEN, ctx->size + 1, &none), RLS_ERR_USAGE);
 }
 
 /* A failure of one group, found on its context, reaches all ranks with its message; then work goes on. */
 static void test_failure(void **state)
 {
-    const rls_architecture arch = {.heads = 6, .kv_heads = 2, .inner = 11, .vocab = 17};
-    rls_context *ctx = NULL;
-    (void)state;
-    assert_all_ok(NULL, rls_context_create(MPI_COMM_WORLD, &ctx));
+    rls_context *ctx = *state;
     for (int T = 1; T <= ctx->size; T++) {
         rls_partition part;
         if (ctx->size % T != 0)
             continue;
-        assert_all_ok(ctx, rls_partition_init(ctx, &arch, T, &part));
+        assert_all_ok(ctx, rls_partition_init(ctx, &UNEVEN, T, &part));
         for (int bad = 0; bad < part.data_groups; bad++) {
             rls_status local = RLS_OK;
             if (part.data == bad && part.tensor == T - 1) /* one rank of one group */
@@ -102,7 +98,6 @@ static void test_failure(void **state)
         }
         rls_partition_free(&part);
     }
-    rls_context_destroy(&ctx);
 }
 
 int main(int argc, char **argv)
@@ -110,8 +105,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shares),
         cmocka_unit_test(test_kv_heads),
-        cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_failure),
+        context_test(test_groups),
+        context_test(test_failure),
     };
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "partition");
 }

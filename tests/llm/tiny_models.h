@@ -166,8 +166,8 @@ static inline void tiny_write(const char *dir, const tiny *t, const tiny_files *
     const size_t at = strlen(index);
     (void)snprintf(index + at, INDEX_BYTES - at, "}}");
     if (shards > 1)
-        write_text(dir, RLS_MODEL_INDEX, index);
-    write_text(dir, "config.json", t->config);
+        rls_test_write_text(dir, RLS_MODEL_INDEX, index);
+    rls_test_write_text(dir, "config.json", t->config);
     free(index);
 }
 

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "session/corpus.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
 typedef struct {
@@ -17,25 +18,7 @@ typedef struct {
     const char *text;
 } expected;
 
-static char dir[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX + 32];
-
-static int setup(void **state)
-{
-    rls_test_tmpdir(dir);
-    return context_setup(state);
-}
-
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
-}
-
-static void put(const char *name, const char *text, size_t bytes)
-{
-    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
-    rls_test_write(path, text, bytes);
-}
+static char path[RLS_TEST_PATH_MAX];
 
 static void check(rls_context *ctx, const rls_corpus *corpus, const expected *all, int64_t count)
 {
@@ -57,7 +40,7 @@ static void check(rls_context *ctx, const rls_corpus *corpus, const expected *al
     do {                                                                                                     \
         const expected all[] = {{0, 0, ""}, __VA_ARGS__};                                                    \
         rls_corpus *corpus = NULL;                                                                           \
-        put(name, text, sizeof(text) - 1);                                                                   \
+        scratch_write(name, text, sizeof(text) - 1, path);                                                   \
         assert_all_ok(ctx, rls_corpus_open(ctx, path, field, &corpus));                                      \
         check(ctx, corpus, all + 1, (int64_t)RLS_TEST_COUNT(all) - 1);                                       \
         rls_corpus_close(&corpus);                                                                           \
@@ -68,7 +51,7 @@ static void bad(rls_context *ctx, const char *name, const char *field, const cha
                 const char *message)
 {
     rls_corpus *corpus = NULL;
-    put(name, text, bytes);
+    scratch_write(name, text, bytes, path);
     assert_all_status(ctx, rls_corpus_open(ctx, path, field, &corpus), RLS_ERR_DATA);
     assert_all_message(ctx, name);
     assert_all_message(ctx, message);
@@ -90,7 +73,7 @@ static void test_plain(void **state)
     } empty[] = {{"", 0}, {"\n", 1}, {"\r\n\n", 3}, {"\xef\xbb\xbf", 3}};
     for (size_t i = 0; i < RLS_TEST_COUNT(empty); i++) {
         rls_corpus *corpus = NULL;
-        put("a.txt", empty[i].text, empty[i].bytes);
+        scratch_write("a.txt", empty[i].text, empty[i].bytes, path);
         assert_all_ok(ctx, rls_corpus_open(ctx, path, NULL, &corpus));
         assert_all_int_equal(rls_corpus_count(corpus), 0);
         rls_corpus_close(&corpus);
@@ -113,7 +96,7 @@ static void test_json(void **state)
          {2, 0, "]}, \"{[\\"}, {5, 0, "two"}, {5, 0, "three"});
     GOOD(ctx, "a.json", "q", "[{\"q\":\"x\"}]", {1, 0, "x"});
     rls_corpus *corpus = NULL;
-    put("a.json", " [ ] ", 5);
+    scratch_write("a.json", " [ ] ", 5, path);
     assert_all_ok(ctx, rls_corpus_open(ctx, path, NULL, &corpus));
     assert_all_int_equal(rls_corpus_count(corpus), 0);
     rls_corpus_close(&corpus);
@@ -146,10 +129,9 @@ static void test_bad(void **state)
     BAD(ctx, "a.json", NULL, "[{\"text\": \"x\"}]\n\nmore", "a.json:3: something follows the array");
     BAD(ctx, "a.json", NULL, "[\n{\"text\": \"x\"},\n{\"text\": 3}]", "a.json:3: the field \"text\"");
     BAD(ctx, "a.json", NULL, "[", "a.json:1: expected a JSON object");
-    assert_all_status(ctx, rls_corpus_open(ctx, dir, NULL, &corpus), RLS_ERR_DATA);
+    assert_all_status(ctx, rls_corpus_open(ctx, scratch_dir(), NULL, &corpus), RLS_ERR_DATA);
     assert_all_message(ctx, "is a directory");
-    (void)snprintf(path, sizeof path, "%s/nowhere", dir);
-    assert_all_status(ctx, rls_corpus_open(ctx, path, NULL, &corpus), RLS_ERR_DATA);
+    assert_all_status(ctx, rls_corpus_open(ctx, in_scratch("nowhere", path), NULL, &corpus), RLS_ERR_DATA);
     assert_all_message(ctx, "nowhere: cannot open: No such file");
     assert_all(corpus == NULL);
 }
@@ -188,7 +170,7 @@ static void check_large(rls_context *ctx, const char *name, const char *before, 
         bytes += large_text(i, file + bytes);
         bytes += sprintf(file + bytes, "%s%s", after, i + 1 < LARGE ? between : end);
     }
-    put(name, file, (size_t)bytes);
+    scratch_write(name, file, (size_t)bytes, path);
     assert_all(bytes > 3 << 22 && bytes < LARGE_MAX);
     assert_all_ok(ctx, rls_corpus_open(ctx, path, NULL, &corpus));
     assert_all_int_equal(rls_corpus_count(corpus), LARGE);
@@ -236,14 +218,14 @@ static void test_changed(void **state)
     rls_corpus *corpus = NULL;
     char *text = NULL;
     int64_t bytes = 0;
-    put("a.txt", "one\ntwo\nthree\n", 14);
+    scratch_write("a.txt", "one\ntwo\nthree\n", 14, path);
     assert_all_ok(ctx, rls_corpus_open(ctx, path, NULL, &corpus));
-    put("a.txt", "one\n", 4);
+    scratch_write("a.txt", "one\n", 4, path);
     assert_all_status(ctx, rls_corpus_text(ctx, corpus, 1, &text, &bytes), RLS_ERR_DATA);
     assert_all_message(ctx, "a.txt: has changed");
     assert_all(text == NULL);
     rls_clear_failure(ctx);
-    put("a.txt", "ones\nwo\nthree\n", 14);
+    scratch_write("a.txt", "ones\nwo\nthree\n", 14, path);
     assert_all_status(ctx, rls_corpus_text(ctx, corpus, 1, &text, &bytes), RLS_ERR_DATA);
     assert_all_message(ctx, "a.txt: has changed");
     rls_corpus_close(&corpus);
@@ -252,12 +234,8 @@ static void test_changed(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_json, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_large, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_too_long, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_changed, setup, teardown),
+        scratch_test(test_plain), scratch_test(test_json),     scratch_test(test_bad),
+        scratch_test(test_large), scratch_test(test_too_long), scratch_test(test_changed),
     };
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "corpus");
 }

@@ -168,11 +168,11 @@ static void test_grids(void **state)
         (void)snprintf(again, sizeof again, "again-%d", p);
         edit_run_and_judge(ctx, &data, &choice, name);
         assert_all_ok(ctx, edit_try(ctx, &data, &choice, again, dir));
-        char *first = rls_test_read(edit_path(path, data.dir, file), &bytes);
-        assert_all(edit_same_bytes(edit_path(path, dir, "model/model.safetensors"), first, bytes));
+        char *first = rls_test_read(rls_test_path(path, data.dir, file), &bytes);
+        assert_all(edit_same_bytes(rls_test_path(path, dir, "model/model.safetensors"), first, bytes));
         free(first);
         rls_test_rmtree(dir);
-        rls_test_rmtree(edit_path(path, data.dir, name));
+        rls_test_rmtree(rls_test_path(path, data.dir, name));
     }
     edit_data_remove(&data);
 }
@@ -191,8 +191,8 @@ static void test_overflow(void **state)
     assert_all_status(ctx, edit_try(ctx, &data, &choice, "run", dir), RLS_ERR_NUMERIC);
     assert_all_message(ctx, data.tensor[1]);
     assert_all_message(ctx, "export.dtype: float32");
-    assert_all(!rls_test_exists(edit_path(path, dir, "model")));
-    assert_all(!rls_test_exists(edit_path(path, dir, "summary.json")));
+    assert_all(!rls_test_exists(rls_test_path(path, dir, "model")));
+    assert_all(!rls_test_exists(rls_test_path(path, dir, "summary.json")));
     choice.float32 = true;
     edit_run_and_judge(ctx, &data, &choice, "float32");
     edit_data_remove(&data);
@@ -215,7 +215,7 @@ static void test_taken(void **state)
     assert_all_status(ctx, edit_try(ctx, &data, &choice, "stream.nc", dir), RLS_ERR_USAGE);
     assert_all_message(ctx, dir);
     edit_check_kept(&before);
-    assert_all(!rls_test_exists(edit_path(path, data.model, "summary.json")));
+    assert_all(!rls_test_exists(rls_test_path(path, data.model, "summary.json")));
     edit_data_remove(&data);
 }
 

@@ -15,26 +15,20 @@
 #include "session/score.h"
 #include "store/manifest.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
 static const double EXACT = 1e-12, ROUNDING = 1e-4;
 
-static char model[RLS_TEST_PATH_MAX], dir[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX + 32],
-    text_path[RLS_TEST_PATH_MAX + 32];
+static char model[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX], text_path[RLS_TEST_PATH_MAX];
 
 static int setup(void **state)
 {
     rls_test_data(model, "atlas");
-    rls_test_tmpdir(dir);
-    (void)snprintf(path, sizeof path, "%s/facts.jsonl", dir);
-    (void)snprintf(text_path, sizeof text_path, "%s/texts.txt", dir);
-    return context_setup(state);
-}
-
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
+    const int failed = scratch_setup(state);
+    (void)in_scratch("facts.jsonl", path);
+    (void)in_scratch("texts.txt", text_path);
+    return failed;
 }
 
 /* What the model answers to each, and what it does not. */
@@ -318,12 +312,12 @@ static void test_compared(void **state)
         "The winter wind rested\n\nThe favourite sport of Pas Gre is rowing.  \nOne\n";
     static const rls_continuation LAST[] = {{"The winter wind", " rested"},
                                             {"The favourite sport of Pas Gre is", " rowing.  "}};
-    char out[RLS_TEST_PATH_MAX + 32];
+    char out[RLS_TEST_PATH_MAX];
     rls_llm *llm = NULL;
     rls_continuation_score last[2];
     double total = 0.0;
     int64_t tokens = 0;
-    (void)snprintf(out, sizeof out, "%s/eval.json", dir);
+    (void)in_scratch("eval.json", out);
     write_facts(2, 1);
     rls_test_write(text_path, TEXTS, strlen(TEXTS));
     assert_all_ok(ctx, rls_llm_open(ctx, model, NULL, &llm));
@@ -416,10 +410,11 @@ static void test_bad(void **state)
     char text[4096] = "{\"prompt\": \"The wind {} is\", \"subject\": \"blows\", \"target\": \"cold";
     write_facts(2, 1);
     refuse(ctx, &(rls_eval_request){.model = model}, RLS_ERR_USAGE, "give a run, or a model and facts");
-    refuse(ctx, &(rls_eval_request){.model = dir, .facts = path}, RLS_ERR_DATA, "config.json");
-    refuse(ctx, &(rls_eval_request){.model = model, .facts = path, .original = dir}, RLS_ERR_DATA,
+    refuse(ctx, &(rls_eval_request){.model = scratch_dir(), .facts = path}, RLS_ERR_DATA, "config.json");
+    refuse(ctx, &(rls_eval_request){.model = model, .facts = path, .original = scratch_dir()}, RLS_ERR_DATA,
            "config.json");
-    refuse(ctx, &(rls_eval_request){.run = dir}, RLS_ERR_DATA, "is no run: there is no run.json in it");
+    refuse(ctx, &(rls_eval_request){.run = scratch_dir()}, RLS_ERR_DATA,
+           "is no run: there is no run.json in it");
     refuse(ctx, &(rls_eval_request){.model = model, .facts = path, .out = "/nowhere/eval.json"}, RLS_ERR_IO,
            "/nowhere/eval.json: cannot be written");
     refuse(ctx, &(rls_eval_request){.model = model, .facts = path, .text = "/nowhere.txt"}, RLS_ERR_DATA,
@@ -441,11 +436,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_questions),
         context_test(test_entropy),
         context_test(test_first_words),
-        cmocka_unit_test_setup_teardown(test_model, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_compared, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_zsre, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_model, setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_pieces, setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_compared, setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_zsre, setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_bad, setup, scratch_teardown),
     };
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "eval");
 }

@@ -9,26 +9,14 @@
 #include "base/hash.h"
 #include "session/facts.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
-static char dir[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX + 32];
-
-static int setup(void **state)
-{
-    rls_test_tmpdir(dir);
-    return context_setup(state);
-}
-
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
-}
+static char path[RLS_TEST_PATH_MAX];
 
 static void put(const char *name, const char *text)
 {
-    (void)snprintf(path, sizeof path, "%s/%s", dir, name);
-    rls_test_write(path, text, strlen(text));
+    scratch_write(name, text, strlen(text), path);
 }
 
 static rls_facts *read_text(rls_context *ctx, const char *text)
@@ -296,10 +284,10 @@ static void test_bad_json(void **state)
     };
     for (size_t i = 0; i < RLS_TEST_COUNT(cases); i++)
         bad(ctx, cases[i][0], cases[i][1]);
-    (void)snprintf(path, sizeof path, "%s/none.json", dir);
+    (void)in_scratch("none.json", path);
     assert_all_status(ctx, rls_facts_read(ctx, path, RLS_FACTS_SKIP, 0, &facts), RLS_ERR_DATA);
     assert_all_message(ctx, "none.json");
-    assert_all_status(ctx, rls_facts_read(ctx, dir, RLS_FACTS_STOP, 0, &facts), RLS_ERR_DATA);
+    assert_all_status(ctx, rls_facts_read(ctx, scratch_dir(), RLS_FACTS_STOP, 0, &facts), RLS_ERR_DATA);
     assert_all(facts == NULL);
 }
 
@@ -483,14 +471,13 @@ static void test_world(void **state)
     rls_facts_free(&facts);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {TEST(test_counterfact), TEST(test_flat),         TEST(test_zsre),
-                                       TEST(test_easyedit),    TEST(test_text),         TEST(test_bad_fields),
-                                       TEST(test_bad_json),    TEST(test_unread_lists), TEST(test_skip),
-                                       TEST(test_mistyped),    TEST(test_limit),        TEST(test_digest),
-                                       TEST(test_many),        TEST(test_world)};
+    const struct CMUnitTest tests[] = {
+        scratch_test(test_counterfact), scratch_test(test_flat),         scratch_test(test_zsre),
+        scratch_test(test_easyedit),    scratch_test(test_text),         scratch_test(test_bad_fields),
+        scratch_test(test_bad_json),    scratch_test(test_unread_lists), scratch_test(test_skip),
+        scratch_test(test_mistyped),    scratch_test(test_limit),        scratch_test(test_digest),
+        scratch_test(test_many),        scratch_test(test_world)};
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "facts");
 }

@@ -1,28 +1,16 @@
 /* ctest: NP 1 2 3 */
 /* Files of hyperparameters: what their keys become, and every refusal with its place. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/config.h"
 #include "base/context.h"
 #include "session/hparams.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
-static char dir[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX + 32];
-
-static int setup(void **state)
-{
-    rls_test_tmpdir(dir);
-    return context_setup(state);
-}
-
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
-}
+static char path[RLS_TEST_PATH_MAX];
 
 /* As AlphaEdit and MEMIT write them. */
 static const char llama[] =
@@ -80,8 +68,7 @@ static rls_config *read_over(rls_context *ctx, const char *text, int64_t *loss_l
     char **sets = NULL;
     size_t nsets = 0;
     rls_config *out = NULL;
-    (void)snprintf(path, sizeof path, "%s/h.json", dir);
-    rls_test_write(path, text, strlen(text));
+    scratch_write("h.json", text, strlen(text), path);
     assert_all_ok(ctx, rls_hparams_read(ctx, path, &sets, &nsets, loss_layer));
     assert_all_ok(ctx, rls_config_parse(ctx, "c.yaml", config, sizeof config - 1, (const char *const *)sets,
                                         nsets, &out));
@@ -159,23 +146,21 @@ static void test_bad(void **state)
     char **sets = NULL;
     size_t nsets = 0;
     int64_t loss_layer = 0;
-    (void)snprintf(path, sizeof path, "%s/h.json", dir);
     for (size_t i = 0; i < RLS_TEST_COUNT(cases); i++) {
-        rls_test_write(path, cases[i][0], strlen(cases[i][0]));
+        scratch_write("h.json", cases[i][0], strlen(cases[i][0]), path);
         rls_clear_failure(ctx);
         assert_all_status(ctx, rls_hparams_read(ctx, path, &sets, &nsets, &loss_layer), RLS_ERR_CONFIG);
         assert_all_message(ctx, cases[i][1]);
         assert_all(sets == NULL && nsets == 0);
     }
-    (void)snprintf(path, sizeof path, "%s/none.json", dir);
+    (void)in_scratch("none.json", path);
     assert_all_status(ctx, rls_hparams_read(ctx, path, &sets, &nsets, &loss_layer), RLS_ERR_CONFIG);
     assert_all_message(ctx, "none.json");
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {TEST(test_alphaedit), TEST(test_easyedit), TEST(test_bad)};
+    const struct CMUnitTest tests[] = {scratch_test(test_alphaedit), scratch_test(test_easyedit),
+                                       scratch_test(test_bad)};
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "hparams");
 }

@@ -25,12 +25,6 @@ enum { EDITS = 200, TEXT_MAX = 2048 };
 
 static int64_t n = 600, m = 40;
 
-static const char *under(char path[RLS_TEST_PATH_MAX], const char *dir, const char *name)
-{
-    (void)snprintf(path, RLS_TEST_PATH_MAX, "%.900s/%s", dir, name);
-    return path;
-}
-
 /* One BF16 tensor [m, n] of small random numbers. */
 static void write_model(const char *dir)
 {
@@ -41,7 +35,7 @@ static void write_model(const char *dir)
         "\"data_offsets\":[0,%lld]}}",
         (long long)m, (long long)n, (long long)(2 * n * m));
     uint16_t *row = malloc((size_t)n * sizeof *row);
-    FILE *file = fopen(under(path, dir, "model.safetensors"), "wb");
+    FILE *file = fopen(rls_test_path(path, dir, "model.safetensors"), "wb");
     assert_true(row != NULL && file != NULL);
     assert_int_equal(fwrite(&length, sizeof length, 1, file), 1);
     assert_int_equal(fwrite(header, 1, length, file), length);
@@ -125,19 +119,22 @@ static void test_end_to_end(void **state)
         stream[RLS_TEST_PATH_MAX];
     char config[RLS_TEST_PATH_MAX], run[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX], text[TEXT_MAX];
     rls_test_tmpdir(dir);
-    assert_int_equal(mkdir(under(model, dir, "model"), 0777), 0);
+    assert_int_equal(mkdir(rls_test_path(model, dir, "model"), 0777), 0);
     write_model(model);
-    write_moments(ctx, under(moments, dir, "moments.nc"));
-    write_stream(ctx, under(stream, dir, "stream.nc"));
+    write_moments(ctx, rls_test_path(moments, dir, "moments.nc"));
+    write_stream(ctx, rls_test_path(stream, dir, "stream.nc"));
     (void)snprintf(text, sizeof text,
                    "model: {module: \"model.layers.{}.mlp.down_proj\", layers: [3]}\n"
                    "anchor: {moments: moments.nc, weight: 10}\nbatch: 100\n");
-    rls_test_write(under(config, dir, "config.yaml"), text, strlen(text));
-    const rls_edit_request request = {
-        .config = config, .model = model, .stream = stream, .run = under(run, dir, "run"), .verify = true};
+    rls_test_write(rls_test_path(config, dir, "config.yaml"), text, strlen(text));
+    const rls_edit_request request = {.config = config,
+                                      .model = model,
+                                      .stream = stream,
+                                      .run = rls_test_path(run, dir, "run"),
+                                      .verify = true};
     assert_all_ok(ctx, rls_session_edit(ctx, &request));
 
-    json_t *summary = json_load_file(under(path, run, "summary.json"), 0, NULL);
+    json_t *summary = json_load_file(rls_test_path(path, run, "summary.json"), 0, NULL);
     const json_t *layer = json_array_get(json_object_get(summary, "layers"), 0);
     const double bytes = (double)n * (double)(n + m) * 8.0;
     printf("seconds %.1f, peak %.0f MB, C + X %.0f MB, stationarity %.2e, identity error %.2e\n",
@@ -150,8 +147,8 @@ static void test_end_to_end(void **state)
     assert_all_le(number(layer, "delta_norm"), number(layer, "delta_bound"));
     assert_all_le(1e-3, number(layer, "delta_norm"));
     struct stat before, after;
-    assert_int_equal(stat(under(path, model, "model.safetensors"), &before), 0);
-    assert_int_equal(stat(under(path, run, "model/model.safetensors"), &after), 0);
+    assert_int_equal(stat(rls_test_path(path, model, "model.safetensors"), &before), 0);
+    assert_int_equal(stat(rls_test_path(path, run, "model/model.safetensors"), &after), 0);
     assert_all_int_equal(before.st_size, after.st_size);
     json_decref(summary);
     rls_test_rmtree(dir);

@@ -14,13 +14,13 @@
 #include "session/moments_texts.h"
 #include "store/moments.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
 enum { LINES = 40, INNER = 1024, LAYERS = 2 };
 static const int LAYER[LAYERS] = {1, 0}; /* in any order */
 
-static char dir[RLS_TEST_PATH_MAX], text[RLS_TEST_PATH_MAX + 32], out[RLS_TEST_PATH_MAX + 32],
-    model[RLS_TEST_PATH_MAX];
+static char text[RLS_TEST_PATH_MAX], out[RLS_TEST_PATH_MAX], model[RLS_TEST_PATH_MAX];
 
 static double *doubles(int64_t count)
 {
@@ -48,25 +48,18 @@ static const char *line_of(int i, char line[512])
 static int setup(void **state)
 {
     char all[LINES * 512] = "", line[512];
-    rls_test_tmpdir(dir);
+    const int failed = scratch_setup(state);
     rls_test_data(model, "atlas");
-    (void)snprintf(text, sizeof text, "%s/corpus.txt", dir);
-    (void)snprintf(out, sizeof out, "%s/moments.nc", dir);
+    (void)in_scratch("moments.nc", out);
     for (int i = 0; i < LINES; i++) {
         (void)strcat(all, line_of(i, line));
         (void)strcat(all, "\n");
     }
-    rls_test_write(text, all, strlen(all));
-    return context_setup(state);
+    scratch_write("corpus.txt", all, strlen(all), text);
+    return failed;
 }
 
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
-}
-
-#define corpus_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define corpus_test(function) cmocka_unit_test_setup_teardown(function, setup, scratch_teardown)
 
 /* What is expected: sum k k^T [INNER, INNER] of every layer, and the keys. */
 typedef struct {

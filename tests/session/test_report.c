@@ -15,23 +15,16 @@
 #include "session/report_verdict.h"
 #include "store/manifest.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
-static char dir[RLS_TEST_PATH_MAX];
 static rls_context *ctx;
 
 static int setup(void **state)
 {
-    rls_test_tmpdir(dir);
-    const int failed = context_setup(state);
+    const int failed = scratch_setup(state);
     ctx = *state;
     return failed;
-}
-
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
 }
 
 /* Thinning. */
@@ -206,7 +199,7 @@ static void test_log(void **state)
     (void)state;
     char path[RLS_TEST_PATH_MAX];
     rls_report_log log;
-    (void)snprintf(path, sizeof path, "%.900s/log.jsonl", dir);
+    (void)in_scratch("log.jsonl", path);
     assert_all_status(ctx, rls_report_log_read(ctx, path, &log), RLS_ERR_DATA);
     rls_report_log_free(&log);
     write_log(path, 5, 9, true);
@@ -241,7 +234,7 @@ static void test_lost_lines(void **state)
     rls_report_log log;
     json_t *lost = json_pack("{s:i, s:i, s:i, s:b}", "batch", 1, "edits", 10, "batch_edits", 10, "lost", 1);
     char *first = rls_manifest_to_line(lost), *second = line_of(2, false);
-    (void)snprintf(path, sizeof path, "%.900s/log.jsonl", dir);
+    (void)in_scratch("log.jsonl", path);
     (void)snprintf(text, sizeof text, "%s\n%s\nnonsense\n%s\n[]\n", first, second, second);
     rls_test_write(path, text, strlen(text));
     assert_all_ok(ctx, rls_report_log_read(ctx, path, &log));
@@ -279,10 +272,10 @@ static void test_judging(void **state)
     json_t *about = json_pack("{s:s, s:i, s:i, s:[s], s:[{s:s, s:s}]}", "state", "interrupted", "edits", 3000,
                               "batches", 300, "set_aside", "stream/segment-000004.nc.damaged", "problems",
                               "path", "run1/run.json", "problem", "is damaged");
-    (void)snprintf(path, sizeof path, "%.900s/log.jsonl", dir);
+    (void)in_scratch("log.jsonl", path);
     write_log(path, 0, 0, true);
     rls_report_data data;
-    assert_all_ok(ctx, rls_report_read(ctx, dir, about, &data));
+    assert_all_ok(ctx, rls_report_read(ctx, scratch_dir(), about, &data));
     assert_null(data.eval);
     assert_null(data.summary);
     assert_all(isnan(data.lambda) && isnan(rls_report_misfit(&data, 0, 0))); /* there is no config */
@@ -341,7 +334,7 @@ static void test_eval(void **state)
     (void)state;
     char path[RLS_TEST_PATH_MAX], *script = NULL;
     json_t *verdict = NULL, *about = json_pack("{s:s, s:i}", "state", "finished", "edits", 1000);
-    (void)snprintf(path, sizeof path, "%.900s/eval.json", dir);
+    (void)in_scratch("eval.json", path);
     if (ctx->rank == 0)
         assert_int_equal(
             rls_manifest_write(ctx, path,
@@ -350,7 +343,7 @@ static void test_eval(void **state)
             RLS_OK);
     MPI_Barrier(MPI_COMM_WORLD);
     rls_report_data data;
-    assert_all_ok(ctx, rls_report_read(ctx, dir, about, &data));
+    assert_all_ok(ctx, rls_report_read(ctx, scratch_dir(), about, &data));
     const json_t *after = json_object_get(data.eval, "after");
     double error = NAN;
     assert_all(rls_eval_share(after, "efficacy", NULL, &error) == 0.8 && error == 0.01);
@@ -377,7 +370,7 @@ static void test_eval(void **state)
     rls_report_data_free(&data);
     MPI_Barrier(MPI_COMM_WORLD);
     rls_test_write(path, "{}", 2);
-    assert_all_ok(ctx, rls_report_read(ctx, dir, about, &data));
+    assert_all_ok(ctx, rls_report_read(ctx, scratch_dir(), about, &data));
     assert_null(data.eval);
     assert_all_ok(ctx, rls_report_judge(ctx, &data, &verdict));
     assert_all(has_finding(verdict, "eval.json: damaged"));
@@ -394,14 +387,14 @@ static void test_refusals(void **state)
     rls_test_data(path, "atlas");
     assert_all_status(ctx, rls_session_report(ctx, path, &page), RLS_ERR_DATA);
     assert_all_message(ctx, "is no run directory (rlsedit inspect calls it: model)");
-    assert_all_status(ctx, rls_session_report(ctx, dir, &page), RLS_ERR_DATA);
-    (void)snprintf(path, sizeof path, "%.900s/nowhere", dir);
+    assert_all_status(ctx, rls_session_report(ctx, scratch_dir(), &page), RLS_ERR_DATA);
+    (void)in_scratch("nowhere", path);
     assert_all_status(ctx, rls_session_report(ctx, path, &page), RLS_ERR_DATA);
     assert_all_message(ctx, "nowhere");
     assert_null(page);
 }
 
-#define report_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define report_test(f) cmocka_unit_test_setup_teardown(f, setup, scratch_teardown)
 
 int main(int argc, char **argv)
 {

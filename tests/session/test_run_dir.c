@@ -12,30 +12,23 @@
 
 #include "store/manifest.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
-static char dir[RLS_TEST_PATH_MAX], place[RLS_TEST_PATH_MAX];
+static char place[RLS_TEST_PATH_MAX];
 static rls_context *ctx;
 
 static int setup(void **state)
 {
-    rls_test_tmpdir(dir);
-    (void)snprintf(place, sizeof place, "%.900s/run", dir);
-    const int failed = context_setup(state);
+    const int failed = scratch_setup(state);
+    (void)in_scratch("run", place);
     ctx = *state;
     return failed;
 }
 
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
-}
-
 static const char *in(const char *name, char path[RLS_TEST_PATH_MAX])
 {
-    (void)snprintf(path, RLS_TEST_PATH_MAX, "%.900s/%s", place, name);
-    return path;
+    return rls_test_path(path, place, name);
 }
 
 static const char CONFIG[] = "batch: 7 # as it was given\n";
@@ -124,13 +117,13 @@ static void test_places(void **state)
     assert_all_status(ctx, rls_run_dir_create(ctx, place, CONFIG, identity, &run), RLS_ERR_USAGE);
     assert_null(run);
     assert_all(!rls_test_exists(in("config.yaml", path)));
-    (void)snprintf(place, sizeof place, "%.900s/run/precious", dir);
+    (void)in_scratch("run/precious", place);
     assert_all_status(ctx, rls_run_dir_check(ctx, place), RLS_ERR_USAGE);
     assert_all_message(ctx, "is not a directory");
-    (void)snprintf(place, sizeof place, "%.900s/no/where", dir);
+    (void)in_scratch("no/where", place);
     assert_all_status(ctx, rls_run_dir_check(ctx, place), RLS_ERR_IO);
     assert_exists(false);
-    (void)snprintf(place, sizeof place, "%.900s/link", dir);
+    (void)in_scratch("link", place);
     if (ctx->rank == 0)
         assert_int_equal(symlink("nothing", place), 0);
     MPI_Barrier(MPI_COMM_WORLD);
@@ -352,7 +345,7 @@ static void test_summary(void **state)
     rls_run_dir_close(&run);
 }
 
-#define in_dir(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define in_dir(function) cmocka_unit_test_setup_teardown(function, setup, scratch_teardown)
 
 int main(int argc, char **argv)
 {

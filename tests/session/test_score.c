@@ -8,6 +8,7 @@
 
 #include "session/score.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
 /* Sums of -log p over all tokens but the first, from PyTorch in float32 on the same weights. */
@@ -26,20 +27,14 @@ static const struct {
 enum { COUNT = sizeof KNOWN / sizeof KNOWN[0], TEXTS = 40 };
 static const double TOLERANCE = 2e-4, ROUNDING = 1e-5;
 
-static char model[RLS_TEST_PATH_MAX], dir[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX + 32];
+static char model[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX];
 
 static int setup(void **state)
 {
     rls_test_data(model, "atlas");
-    rls_test_tmpdir(dir);
-    (void)snprintf(path, sizeof path, "%s/texts.txt", dir);
-    return context_setup(state);
-}
-
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
+    const int failed = scratch_setup(state);
+    (void)in_scratch("texts.txt", path);
+    return failed;
 }
 
 /* TEXTS lines, with an empty one after each; text i is KNOWN[i % COUNT]. */
@@ -148,7 +143,7 @@ static void test_bad(void **state)
     rls_test_write(path, "good\nb\xff", 7);
     refuse(ctx, &request, RLS_ERR_DATA, "texts.txt:2: not UTF-8 at byte offset 1");
     rls_test_write(path, "good\n", 5);
-    request.model = dir;
+    request.model = scratch_dir();
     refuse(ctx, &request, RLS_ERR_DATA, "config.json");
 }
 
@@ -261,11 +256,11 @@ static void test_deal(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_texts, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_continuations, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_bad_continuations, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_texts, setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_cut, setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_bad, setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_continuations, setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_bad_continuations, setup, scratch_teardown),
         cmocka_unit_test(test_deal),
     };
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "score");

@@ -7,7 +7,6 @@
  * Bounds: losses 1e-4, z 1e-3 of ||z - h_0||.
  */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +14,7 @@
 #include "session/value_search.h"
 #include "support/collective.h"
 #include "support/golden.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
 enum { MOST_FACTS = 8 };
@@ -31,22 +31,19 @@ typedef struct {
 } trial;
 
 static json_t *golden;
-static char dir[RLS_TEST_PATH_MAX];
 
 static int setup(void **state)
 {
     char path[RLS_TEST_PATH_MAX];
     rls_test_data(path, "llm/atlas-values.json");
     golden = golden_load(path);
-    rls_test_tmpdir(dir);
-    return context_setup(state);
+    return scratch_setup(state);
 }
 
 static int teardown(void **state)
 {
-    rls_test_rmtree(dir);
     json_decref(golden);
-    return context_teardown(state);
+    return scratch_teardown(state);
 }
 
 static struct rls_config_value read_options(void)
@@ -65,10 +62,10 @@ static void make_tokens(rls_context *ctx, trial *t)
 {
     rls_facts *facts = NULL;
     rls_contexts contexts = {0};
-    char path[RLS_TEST_PATH_MAX + 16];
+    char path[RLS_TEST_PATH_MAX];
     char *text = json_dumps(json_object_get(golden, "facts"), JSON_INDENT(1));
     assert_non_null(text);
-    (void)snprintf(path, sizeof path, "%s/facts.json", dir);
+    (void)in_scratch("facts.json", path);
     rls_test_write(path, text, strlen(text));
     free(text);
     assert_all_ok(ctx, rls_facts_read(ctx, path, RLS_FACTS_STOP, 0, &facts));

@@ -3,6 +3,7 @@
 #define STORE_EXPORT_FILES_H
 
 #include <dirent.h>
+#include <sys/stat.h>
 
 #include "store/export.h"
 #include "store/model_files.h"
@@ -20,8 +21,8 @@ static inline void begin(fixture *f)
     assert_all_ok(NULL, rls_context_create(MPI_COMM_WORLD, &f->ctx));
     assert_all_ok(f->ctx, rls_grid_create(f->ctx, 0, 0, &f->grid));
     rls_test_tmpdir(f->dir);
-    (void)in_dir(f->to, f->dir, "edited");
-    make_dir(in_dir(f->from, f->dir, "model"));
+    (void)rls_test_path(f->to, f->dir, "edited");
+    rls_test_mkdir(rls_test_path(f->from, f->dir, "model"));
     write_model(f->from);
     assert_all_ok(f->ctx, rls_model_dir_open(f->ctx, f->from, &f->model));
 }
@@ -47,7 +48,7 @@ static inline void check_nothing_left(const fixture *f)
 {
     char path[RLS_TEST_PATH_MAX];
     assert_all(!is_there(f->to));
-    assert_all(!is_there(in_dir(path, f->dir, ".edited.partial")));
+    assert_all(!is_there(rls_test_path(path, f->dir, ".edited.partial")));
 }
 
 /* Entries of a directory. */
@@ -85,7 +86,7 @@ static inline void check_linked(const fixture *f, const char *name)
 {
     char a[RLS_TEST_PATH_MAX], b[RLS_TEST_PATH_MAX];
     struct stat info;
-    assert_all(same_inode(in_dir(a, f->from, name), in_dir(b, f->to, name)));
+    assert_all(same_inode(rls_test_path(a, f->from, name), rls_test_path(b, f->to, name)));
     assert_all(lstat(b, &info) == 0 &&
                S_ISREG(info.st_mode)); /* the file, not a link that may lead nowhere one day */
 }
@@ -93,7 +94,7 @@ static inline void check_linked(const fixture *f, const char *name)
 static inline void check_own(const fixture *f, const char *name)
 {
     char a[RLS_TEST_PATH_MAX], b[RLS_TEST_PATH_MAX];
-    assert_all(is_there(in_dir(b, f->to, name)) && !same_inode(in_dir(a, f->from, name), b));
+    assert_all(is_there(rls_test_path(b, f->to, name)) && !same_inode(rls_test_path(a, f->from, name), b));
 }
 
 /* The edit of an element: large against the rounding of every type. */

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/dtype.h"
@@ -84,21 +83,6 @@ static inline void fill_sample(const sample *t, char *out)
         out[i] = (char)(unsigned char)(seed_of(t->name) >> (i % 7U));
 }
 
-/* The path of a file in a directory. */
-static inline const char *in_dir(char path[RLS_TEST_PATH_MAX], const char *dir, const char *name)
-{
-    const int len = snprintf(path, RLS_TEST_PATH_MAX, "%s/%s", dir, name);
-    if (len >= RLS_TEST_PATH_MAX)
-        abort();
-    return path;
-}
-
-static inline void write_text(const char *dir, const char *name, const char *text)
-{
-    char path[RLS_TEST_PATH_MAX];
-    rls_test_write(in_dir(path, dir, name), text, strlen(text));
-}
-
 /* Writes a shard: header (padding spaces at its end, to make its length odd), data in the given order. */
 static inline void write_shard(const char *dir, const char *name, const sample *tensors, int count,
                                int padding)
@@ -127,19 +111,9 @@ static inline void write_shard(const char *dir, const char *name, const sample *
         fill_sample(&tensors[i], file + to);
         to += sample_bytes(&tensors[i]);
     }
-    rls_test_write(in_dir(path, dir, name), file, to);
+    rls_test_write(rls_test_path(path, dir, name), file, to);
     free(file);
     free(header);
-}
-
-/* Makes a directory (rank 0), there for every rank afterwards. */
-static inline void make_dir(const char *path)
-{
-    int rank = 0;
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    if (rank == 0 && mkdir(path, 0777) != 0)
-        abort();
-    MPI_Barrier(MPI_COMM_WORLD);
 }
 
 /* Makes a symbolic link (rank 0). */
@@ -148,7 +122,7 @@ static inline void make_link(const char *target, const char *dir, const char *na
     int rank = 0;
     char path[RLS_TEST_PATH_MAX];
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    if (rank == 0 && symlink(target, in_dir(path, dir, name)) != 0)
+    if (rank == 0 && symlink(target, rls_test_path(path, dir, name)) != 0)
         abort();
     MPI_Barrier(MPI_COMM_WORLD);
 }
@@ -224,8 +198,8 @@ static inline void write_model(const char *dir)
     write_shard(dir, FILE_A, shard_a, SHARD_A, 3);
     write_shard(dir, FILE_B, shard_b, SHARD_B, 0);
     write_shard(dir, FILE_C, shard_c, SHARD_C, 1);
-    write_text(dir, RLS_MODEL_INDEX, text);
-    write_text(dir, "config.json", "{\"model_type\": \"sample\"}\n");
+    rls_test_write_text(dir, RLS_MODEL_INDEX, text);
+    rls_test_write_text(dir, "config.json", "{\"model_type\": \"sample\"}\n");
 }
 
 /* Local element (il, jl) of a matrix as float64. */

@@ -13,11 +13,12 @@
 #include "store/cdf.h"
 #include "store/checkpoint.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
 enum { LAYERS = 2 };
 
-static char dir[RLS_TEST_PATH_MAX], checkpoints[RLS_TEST_PATH_MAX];
+static char checkpoints[RLS_TEST_PATH_MAX];
 static rls_context *ctx;
 
 static const struct {
@@ -27,17 +28,10 @@ static const struct {
 
 static int setup(void **state)
 {
-    rls_test_tmpdir(dir);
-    (void)snprintf(checkpoints, sizeof checkpoints, "%.900s/checkpoints", dir);
-    const int failed = context_setup(state);
+    const int failed = scratch_setup(state);
+    (void)in_scratch("checkpoints", checkpoints);
     ctx = *state;
     return failed;
-}
-
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
 }
 
 /* The path of something of a step. */
@@ -375,7 +369,7 @@ static void test_misplaced(void **state)
     assert_all(survey.committed && json_array_size(survey.problems) == 1);
     rls_checkpoint_survey_free(&survey);
     MPI_Barrier(MPI_COMM_WORLD);
-    (void)snprintf(a, sizeof a, "%.800s/copy", dir);
+    (void)in_scratch("copy", a);
     if (ctx->rank == 0) /* any other name says nothing of a step */
         assert_int_equal(rename(b, a), 0);
     MPI_Barrier(MPI_COMM_WORLD);
@@ -523,12 +517,12 @@ static void test_bad_place(void **state)
     rls_test_write(checkpoints, "a file", 6);
     assert_all_status(ctx, save(&s, 2), RLS_ERR_IO);
     assert_all_message(ctx, checkpoints);
-    (void)snprintf(checkpoints, sizeof checkpoints, "%.900s/no/where", dir);
+    (void)in_scratch("no/where", checkpoints);
     assert_all_status(ctx, save(&s, 2), RLS_ERR_IO);
     release(&s);
 }
 
-#define in_dir(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define in_dir(function) cmocka_unit_test_setup_teardown(function, setup, scratch_teardown)
 
 int main(int argc, char **argv)
 {

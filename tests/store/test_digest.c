@@ -7,17 +7,10 @@
 #include "store/digest.h"
 #include "store/tree.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
 enum { SLAB = RLS_DIGEST_SLAB, FILES = 6 };
-
-static char dir[RLS_TEST_PATH_MAX];
-
-static const char *in(const char *name, char path[RLS_TEST_PATH_MAX])
-{
-    (void)snprintf(path, RLS_TEST_PATH_MAX, "%.900s/%s", dir, name);
-    return path;
-}
 
 /* Sizes about a slab's bounds. */
 static const size_t SIZES[FILES] = {0, 1, SLAB - 1, SLAB, SLAB + 1, 3 * (size_t)SLAB + 7};
@@ -36,24 +29,23 @@ static void make_files(void)
             memcpy(contents[f] + i, &bits, 8);
         }
         (void)snprintf(name, sizeof name, "file-%d", f);
-        paths[f] = in(name, path_of[f]);
+        paths[f] = in_scratch(name, path_of[f]);
         rls_test_write(paths[f], contents[f], SIZES[f]);
     }
 }
 
 static int setup(void **state)
 {
-    rls_test_tmpdir(dir);
+    const int failed = scratch_setup(state);
     make_files();
-    return context_setup(state);
+    return failed;
 }
 
 static int teardown(void **state)
 {
     for (int f = 0; f < FILES; f++)
         free(contents[f]);
-    rls_test_rmtree(dir);
-    return context_teardown(state);
+    return scratch_teardown(state);
 }
 
 /* The digest is what it is said to be: a hash of each slab. */
@@ -91,7 +83,7 @@ static void test_unreadable(void **state)
 {
     rls_context *ctx = *state;
     char missing[RLS_TEST_PATH_MAX];
-    const char *const some[4] = {paths[5], in("missing", missing), dir, paths[4]};
+    const char *const some[4] = {paths[5], in_scratch("missing", missing), scratch_dir(), paths[4]};
     rls_digest *digests = NULL;
     assert_all_ok(ctx, rls_digest_files(ctx, some, 4, &digests));
     assert_all(is_of(&digests[0], contents[5], SIZES[5]));
@@ -162,7 +154,7 @@ static void test_growing(void **state)
     char path[RLS_TEST_PATH_MAX];
     rls_digest_writer *writer = NULL;
     rls_digest *digest = NULL;
-    assert_all_ok(ctx, rls_digest_begin(ctx, in("later", path), &writer));
+    assert_all_ok(ctx, rls_digest_begin(ctx, in_scratch("later", path), &writer));
     rls_digest_advance(writer, 0);
     rls_test_write(path, contents[5], SIZES[5]);
     rls_digest_advance(writer, 2 * (int64_t)SLAB);
@@ -180,7 +172,7 @@ static void test_growing_fails(void **state)
     char path[RLS_TEST_PATH_MAX];
     rls_digest_writer *writer = NULL;
     rls_digest *digest = NULL;
-    assert_all_ok(ctx, rls_digest_begin(ctx, in("never", path), &writer));
+    assert_all_ok(ctx, rls_digest_begin(ctx, in_scratch("never", path), &writer));
     rls_digest_advance(writer, 5 * (int64_t)SLAB);
     assert_all_status(ctx, rls_digest_end(&writer, &digest), RLS_ERR_IO);
     assert_all_message(ctx, "never: cannot be read again");
@@ -202,15 +194,15 @@ static void test_tree(void **state)
     char path[RLS_TEST_PATH_MAX];
     json_t *files = NULL, *problems = json_array();
     MPI_Barrier(MPI_COMM_WORLD);
-    (void)mkdir(in("sub", path), 0777);
+    (void)mkdir(in_scratch("sub", path), 0777);
     MPI_Barrier(MPI_COMM_WORLD);
-    rls_test_write(in("sub/x", path), "abc", 3);
-    assert_all_ok(ctx, rls_tree_digests(ctx, dir, &files));
+    rls_test_write(in_scratch("sub/x", path), "abc", 3);
+    assert_all_ok(ctx, rls_tree_digests(ctx, scratch_dir(), &files));
     assert_all_int_equal(json_array_size(files), FILES + 1);
     assert_all_string_equal(json_string_value(json_object_get(json_array_get(files, FILES), "file")),
                             "sub/x");
     json_t *mine = ctx->rank == 0 ? files : NULL, *found = ctx->rank == 0 ? problems : NULL;
-    assert_all_ok(ctx, rls_tree_examine(ctx, dir, mine, found));
+    assert_all_ok(ctx, rls_tree_examine(ctx, scratch_dir(), mine, found));
     assert_all_int_equal(json_array_size(problems), 0);
     rls_test_write(path, "abd", 3);
     rls_test_write(paths[2], contents[2], SIZES[2] - 1);
@@ -218,11 +210,11 @@ static void test_tree(void **state)
     if (ctx->rank == 0)
         assert_int_equal(remove(paths[3]), 0);
     MPI_Barrier(MPI_COMM_WORLD);
-    assert_all_ok(ctx, rls_tree_examine(ctx, dir, mine, found));
+    assert_all_ok(ctx, rls_tree_examine(ctx, scratch_dir(), mine, found));
     assert_all_int_equal(json_array_size(problems), ctx->rank == 0 ? 3 : 0);
     json_decref(problems);
     json_decref(files);
-    assert_all_status(ctx, rls_tree_digests(ctx, in("nowhere", path), &files), RLS_ERR_IO);
+    assert_all_status(ctx, rls_tree_digests(ctx, in_scratch("nowhere", path), &files), RLS_ERR_IO);
     assert_null(files);
 }
 

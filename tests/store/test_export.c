@@ -13,7 +13,7 @@ static void round_trip(rls_dtype state, int64_t block)
     rls_model_dir *edited = NULL;
     begin(&f);
     size_t before_size = 0;
-    char *before = rls_test_read(in_dir(path, f.from, FILE_B), &before_size);
+    char *before = rls_test_read(rls_test_path(path, f.from, FILE_B), &before_size);
     for (int i = 0; i < EDITS; i++) {
         x[i] = make_edit(f.grid, f.model, &weights[chosen[i]], state, block);
         edits[EDITS - 1 - i] = as_export(&weights[chosen[i]], x[i]); /* in no order of the file */
@@ -39,9 +39,9 @@ static void round_trip(rls_dtype state, int64_t block)
         free(two);
     }
     size_t after_size = 0;
-    char *after = rls_test_read(in_dir(path, f.from, FILE_B), &after_size);
+    char *after = rls_test_read(rls_test_path(path, f.from, FILE_B), &after_size);
     assert_all(after_size == before_size && memcmp(after, before, after_size) == 0);
-    assert_all(!is_there(in_dir(other, f.dir, ".edited.partial")));
+    assert_all(!is_there(rls_test_path(other, f.dir, ".edited.partial")));
     free(before);
     free(after);
     rls_model_dir_close(&edited);
@@ -81,7 +81,7 @@ static void test_atlas(void **state)
         assert_all_ok(f.ctx, rls_tensor_load(atlas, tensor[i], RLS_LINES_ARE_COLUMNS, x[i]));
         edits[i] = (rls_export_tensor){tensor[i], RLS_LINES_ARE_COLUMNS, x[i]};
     }
-    (void)in_dir(other, f.dir, "plain/"); /* the slash at its end means nothing */
+    (void)rls_test_path(other, f.dir, "plain/"); /* the slash at its end means nothing */
     assert_all_ok(f.ctx, rls_model_export(atlas, other, NULL, 0, RLS_EXPORT_MODEL));
     assert_all_ok(f.ctx, rls_model_export(atlas, f.to, edits, LAYERS, RLS_EXPORT_MODEL));
     static const char *const file[] = {"model-00001-of-00002.safetensors",
@@ -93,8 +93,8 @@ static void test_atlas(void **state)
                                        "generation_config.json"};
     for (size_t i = 0; i < sizeof file / sizeof file[0]; i++) {
         char a[RLS_TEST_PATH_MAX], b[RLS_TEST_PATH_MAX];
-        assert_all(same_bytes(in_dir(a, path, file[i]), in_dir(b, f.to, file[i])));
-        assert_all(same_bytes(a, in_dir(b, other, file[i])));
+        assert_all(same_bytes(rls_test_path(a, path, file[i]), rls_test_path(b, f.to, file[i])));
+        assert_all(same_bytes(a, rls_test_path(b, other, file[i])));
     }
     assert_all_int_equal(entries(f.to), sizeof file / sizeof file[0]);
     for (int i = 0; i < LAYERS; i++)
@@ -131,10 +131,10 @@ static void test_float32(void **state)
     check_linked(&f, FILE_C);
     check_own(&f, RLS_MODEL_INDEX);
     assert_all_int_equal(rls_model_dir_shard(edited, 0)->data_begin % 8, 0);
-    char *header = rls_test_read(in_dir(path, f.to, FILE_A), NULL);
+    char *header = rls_test_read(rls_test_path(path, f.to, FILE_A), NULL);
     assert_all(strncmp(header + 8, "{\"__metadata__\":{\"format\":\"pt\"}", 31) == 0);
     free(header);
-    char *index = rls_test_read(in_dir(path, f.to, RLS_MODEL_INDEX), NULL);
+    char *index = rls_test_read(rls_test_path(path, f.to, RLS_MODEL_INDEX), NULL);
     (void)snprintf(total, sizeof total, "\"total_size\": %" PRId64 ",", samples_bytes() + growth);
     assert_all(strstr(index, total) != NULL && strstr(index, "\"by\": \"tests\"") != NULL);
     free(index);
@@ -142,8 +142,8 @@ static void test_float32(void **state)
 
     /* A tensor that is F32 already changes no type: header and index stay. */
     char again[RLS_TEST_PATH_MAX];
-    assert_all_ok(f.ctx,
-                  rls_model_export(f.model, in_dir(again, f.dir, "again"), &edits[2], 1, RLS_EXPORT_FLOAT32));
+    assert_all_ok(f.ctx, rls_model_export(f.model, rls_test_path(again, f.dir, "again"), &edits[2], 1,
+                                          RLS_EXPORT_FLOAT32));
     (void)snprintf(f.to, sizeof f.to, "%s", again);
     check_linked(&f, RLS_MODEL_INDEX);
     check_linked(&f, FILE_A);
@@ -161,17 +161,17 @@ static void test_side_files(void **state)
     char path[RLS_TEST_PATH_MAX], other[RLS_TEST_PATH_MAX];
     (void)state;
     begin(&f);
-    make_dir(in_dir(path, f.dir, "blobs"));
-    write_text(path, "a1b2", "tokens");
+    rls_test_mkdir(rls_test_path(path, f.dir, "blobs"));
+    rls_test_write_text(path, "a1b2", "tokens");
     make_link("../blobs/a1b2", f.from, "tokenizer.json");
     make_link("../blobs/gone", f.from, "dangling.json");
     make_link("..", f.from, "loop");
-    make_dir(in_dir(path, f.from, "onnx"));
-    make_dir(in_dir(other, path, "deeper"));
-    write_text(other, "graph.onnx", "graph");
-    make_dir(in_dir(path, f.from, ".git"));
-    write_text(path, "HEAD", "ref");
-    make_dir(in_dir(path, f.from, "bare"));
+    rls_test_mkdir(rls_test_path(path, f.from, "onnx"));
+    rls_test_mkdir(rls_test_path(other, path, "deeper"));
+    rls_test_write_text(other, "graph.onnx", "graph");
+    rls_test_mkdir(rls_test_path(path, f.from, ".git"));
+    rls_test_write_text(path, "HEAD", "ref");
+    rls_test_mkdir(rls_test_path(path, f.from, "bare"));
     rls_matrix *x = make_edit(f.grid, f.model, &weights[0], RLS_F32, 8);
     const rls_export_tensor edit = as_export(&weights[0], x);
     assert_all_ok(f.ctx, rls_model_export(f.model, f.to, &edit, 1, RLS_EXPORT_MODEL));
@@ -179,17 +179,20 @@ static void test_side_files(void **state)
     check_linked(&f, "onnx/deeper/graph.onnx");
     check_linked(&f, FILE_B);
     check_own(&f, FILE_A);
-    assert_all(is_there(in_dir(path, f.to, "bare")) && entries(path) == 0);
+    assert_all(is_there(rls_test_path(path, f.to, "bare")) && entries(path) == 0);
     assert_all_int_equal(entries(f.to), entries(f.from) - 3); /* .git, loop, dangling.json */
 
     /* Into the model's own directory, twice: the first export is a side file of the second, the second not of
      * itself. */
-    (void)in_dir(path, f.from, "edited");
+    (void)rls_test_path(path, f.from, "edited");
     assert_all_ok(f.ctx, rls_model_export(f.model, path, &edit, 1, RLS_EXPORT_MODEL));
-    assert_all(!is_there(in_dir(other, path, "edited")) && !is_there(in_dir(other, path, ".edited.partial")));
-    make_dir(in_dir(other, f.from, "run"));
-    assert_all_ok(f.ctx, rls_model_export(f.model, in_dir(path, other, "model"), &edit, 1, RLS_EXPORT_MODEL));
-    assert_all(is_there(in_dir(other, path, "edited/" FILE_A)) && !is_there(in_dir(other, path, "run")));
+    assert_all(!is_there(rls_test_path(other, path, "edited")) &&
+               !is_there(rls_test_path(other, path, ".edited.partial")));
+    rls_test_mkdir(rls_test_path(other, f.from, "run"));
+    assert_all_ok(f.ctx,
+                  rls_model_export(f.model, rls_test_path(path, other, "model"), &edit, 1, RLS_EXPORT_MODEL));
+    assert_all(is_there(rls_test_path(other, path, "edited/" FILE_A)) &&
+               !is_there(rls_test_path(other, path, "run")));
     rls_matrix_destroy(&x);
     end(&f);
 }
@@ -202,8 +205,8 @@ static void test_linked_shard(void **state)
     struct stat info;
     (void)state;
     begin(&f);
-    (void)in_dir(shard, f.from, FILE_A);
-    (void)in_dir(blob, f.dir, "blob");
+    (void)rls_test_path(shard, f.from, FILE_A);
+    (void)rls_test_path(blob, f.dir, "blob");
     char *before = rls_test_read(shard, NULL);
     MPI_Barrier(MPI_COMM_WORLD);
     if (rls_context_rank(f.ctx) == 0 && rename(shard, blob) != 0)
@@ -212,7 +215,7 @@ static void test_linked_shard(void **state)
     rls_matrix *x = make_edit(f.grid, f.model, &weights[0], RLS_F32, 8);
     const rls_export_tensor edit = as_export(&weights[0], x);
     assert_all_ok(f.ctx, rls_model_export(f.model, f.to, &edit, 1, RLS_EXPORT_MODEL));
-    assert_all(lstat(in_dir(path, f.to, FILE_A), &info) == 0 && S_ISREG(info.st_mode));
+    assert_all(lstat(rls_test_path(path, f.to, FILE_A), &info) == 0 && S_ISREG(info.st_mode));
     check_own(&f, FILE_A);
     char *after = rls_test_read(blob, NULL);
     assert_all(memcmp(before, after, (size_t)rls_model_dir_shard(f.model, 0)->bytes) == 0);
@@ -234,12 +237,12 @@ static void test_other_file_system(void **state)
     (void)state;
     begin(&f);
     (void)snprintf(from, sizeof from, "/dev/shm%s", strrchr(f.dir, '/'));
-    make_dir(from);
+    rls_test_mkdir(from);
     write_model(from);
     /* Mostly a hole, so that it costs nothing. */
     int large_made = 1;
     if (rls_context_rank(f.ctx) == 0) {
-        FILE *large = fopen(in_dir(path, from, "large.bin"), "w");
+        FILE *large = fopen(rls_test_path(path, from, "large.bin"), "w");
         large_made = large != NULL && fputs("head", large) >= 0 && fseek(large, LARGE - 4, SEEK_SET) == 0 &&
                      fputs("tail", large) >= 0 && fclose(large) == 0;
     }
@@ -251,9 +254,9 @@ static void test_other_file_system(void **state)
     assert_all_ok(f.ctx, rls_model_export(model, f.to, &edit, 1, RLS_EXPORT_MODEL));
     static const char *const file[] = {FILE_A, FILE_C, RLS_MODEL_INDEX, "config.json"};
     for (size_t i = 0; i < sizeof file / sizeof file[0]; i++)
-        assert_all(same_bytes(in_dir(path, from, file[i]), in_dir(other, f.to, file[i])));
+        assert_all(same_bytes(rls_test_path(path, from, file[i]), rls_test_path(other, f.to, file[i])));
     size_t size = 0;
-    char *large = rls_test_read(in_dir(path, f.to, "large.bin"), &size);
+    char *large = rls_test_read(rls_test_path(path, f.to, "large.bin"), &size);
     size_t zeros = 0;
     for (size_t i = 4; i + 4 < size; i++)
         zeros += large[i] == '\0';
@@ -289,7 +292,7 @@ static void test_groups(void **state)
     if (status == RLS_OK)
         status = rls_matrix_create(grid, RLS_F64, w->n, w->m, 4, &x);
     if (status == RLS_OK) /* of zeros */
-        status = rls_model_export(model, in_dir(to, f.dir, rank % 2 == 0 ? "even" : "odd"),
+        status = rls_model_export(model, rls_test_path(to, f.dir, rank % 2 == 0 ? "even" : "odd"),
                                   &(rls_export_tensor){w->name, w->lines, x}, 1, RLS_EXPORT_MODEL);
     assert_all_int_equal(status, RLS_OK);
     rls_matrix_destroy(&x);
@@ -299,7 +302,8 @@ static void test_groups(void **state)
     MPI_Comm_free(&half);
 
     for (int k = 0; k < 2 && k < rls_context_size(f.ctx); k++) {
-        assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, in_dir(to, f.dir, k == 0 ? "even" : "odd"), &model));
+        assert_all_ok(f.ctx,
+                      rls_model_dir_open(f.ctx, rls_test_path(to, f.dir, k == 0 ? "even" : "odd"), &model));
         const rls_model_tensor *t = rls_model_dir_find(model, weights[k].name);
         assert_all(t != NULL);
         char *bytes = rls_test_read(rls_model_dir_shard(model, t->shard)->path, NULL);
@@ -323,7 +327,7 @@ static void test_rounds(void **state)
     rls_matrix *x = NULL;
     (void)state;
     begin(&f);
-    make_dir(in_dir(path, f.dir, "big"));
+    rls_test_mkdir(rls_test_path(path, f.dir, "big"));
     /* Its header only, then numbers that can be told apart: element k is the BF16 of bits k mod 16001. */
     char header[256];
     const size_t bytes = (size_t)M * N * 2;
@@ -341,7 +345,7 @@ static void test_rounds(void **state)
         file[data + 2 * k + 1] = (char)(unsigned char)(k % 16001 >> 8U);
     }
     char to[RLS_TEST_PATH_MAX];
-    rls_test_write(in_dir(to, path, "model.safetensors"), file, data + bytes);
+    rls_test_write(rls_test_path(to, path, "model.safetensors"), file, data + bytes);
     assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, path, &model));
     assert_all_ok(f.ctx, rls_matrix_create(f.grid, RLS_F32, N, M, 64, &x));
     assert_all_ok(f.ctx, rls_tensor_load(model, "big", RLS_LINES_ARE_COLUMNS, x));
@@ -360,7 +364,7 @@ static void test_rounds(void **state)
     const rls_export_tensor edit = {"big", RLS_LINES_ARE_COLUMNS, x};
     assert_all_ok(f.ctx, rls_model_export(model, f.to, &edit, 1, RLS_EXPORT_MODEL));
     size_t size = 0;
-    char *after = rls_test_read(in_dir(to, f.to, "model.safetensors"), &size);
+    char *after = rls_test_read(rls_test_path(to, f.to, "model.safetensors"), &size);
     assert_all(size == data + bytes && memcmp(after, file, size) == 0);
     free(after);
 

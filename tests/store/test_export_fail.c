@@ -19,16 +19,17 @@ static void test_bad_places(void **state)
     char path[RLS_TEST_PATH_MAX], other[RLS_TEST_PATH_MAX];
     (void)state;
     begin(&f);
-    make_dir(in_dir(path, f.dir, "there"));
+    rls_test_mkdir(rls_test_path(path, f.dir, "there"));
     expect_fails(&f, path, NULL, 0, RLS_ERR_USAGE, "there: exists already");
     assert_all_status(f.ctx, rls_model_export_check(f.ctx, path), RLS_ERR_USAGE);
     assert_all_int_equal(entries(path), 0);
-    write_text(f.dir, "file", "x");
-    expect_fails(&f, in_dir(path, f.dir, "file"), NULL, 0, RLS_ERR_USAGE, "file: exists already");
-    expect_fails(&f, in_dir(other, path, "below"), NULL, 0, RLS_ERR_USAGE, "file: is not a directory");
+    rls_test_write_text(f.dir, "file", "x");
+    expect_fails(&f, rls_test_path(path, f.dir, "file"), NULL, 0, RLS_ERR_USAGE, "file: exists already");
+    expect_fails(&f, rls_test_path(other, path, "below"), NULL, 0, RLS_ERR_USAGE, "file: is not a directory");
     make_link("nowhere", f.dir, "dangling");
-    expect_fails(&f, in_dir(path, f.dir, "dangling"), NULL, 0, RLS_ERR_USAGE, "dangling: exists already");
-    expect_fails(&f, in_dir(path, f.dir, "missing/edited"), NULL, 0, RLS_ERR_USAGE,
+    expect_fails(&f, rls_test_path(path, f.dir, "dangling"), NULL, 0, RLS_ERR_USAGE,
+                 "dangling: exists already");
+    expect_fails(&f, rls_test_path(path, f.dir, "missing/edited"), NULL, 0, RLS_ERR_USAGE,
                  "missing: is not a directory to put 'edited' in");
     assert_all_status(f.ctx, rls_model_export_check(f.ctx, path), RLS_ERR_USAGE);
     expect_fails(&f, "", NULL, 0, RLS_ERR_USAGE, "'' is not the name of a new directory");
@@ -86,15 +87,15 @@ static void test_stale(void **state)
     char stale[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX];
     (void)state;
     begin(&f);
-    make_dir(in_dir(stale, f.dir, ".edited.partial"));
-    make_dir(in_dir(path, stale, "below"));
-    write_text(path, "half", "half a file");
+    rls_test_mkdir(rls_test_path(stale, f.dir, ".edited.partial"));
+    rls_test_mkdir(rls_test_path(path, stale, "below"));
+    rls_test_write_text(path, "half", "half a file");
     make_link("../../model", path, "elsewhere");
-    write_text(stale, FILE_A, "half a shard");
+    rls_test_write_text(stale, FILE_A, "half a shard");
     rls_matrix *x = make_edit(f.grid, f.model, &weights[0], RLS_F64, 4);
     const rls_export_tensor edit = as_export(&weights[0], x);
     assert_all_ok(f.ctx, rls_model_export(f.model, f.to, &edit, 1, RLS_EXPORT_MODEL));
-    assert_all(!is_there(stale) && is_there(in_dir(path, f.from, FILE_A)));
+    assert_all(!is_there(stale) && is_there(rls_test_path(path, f.from, FILE_A)));
     assert_all_int_equal(entries(f.to), entries(f.from));
     rls_matrix_destroy(&x);
     end(&f);
@@ -124,7 +125,7 @@ static void test_io_failure(void **state)
     check_nothing_left(&f);
 
     size_t size = 0;
-    char *bytes = rls_test_read(in_dir(path, f.from, FILE_A), &size);
+    char *bytes = rls_test_read(rls_test_path(path, f.from, FILE_A), &size);
     rls_test_write(path, bytes, size - 8);
     expect_fails(&f, f.to, &edit, 1, RLS_ERR_DATA, "must not change while it is used");
     rls_test_write(path, bytes, size);

@@ -9,9 +9,10 @@
 #include "store/problem.h"
 #include "store/stream_files.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
-static char dir[RLS_TEST_PATH_MAX], journal_path[RLS_TEST_PATH_MAX];
+static char journal_path[RLS_TEST_PATH_MAX];
 
 static const char *segment(int64_t i, const char *ending, char path[RLS_TEST_PATH_MAX])
 {
@@ -21,15 +22,9 @@ static const char *segment(int64_t i, const char *ending, char path[RLS_TEST_PAT
 
 static int setup(void **state)
 {
-    rls_test_tmpdir(dir);
-    (void)snprintf(journal_path, sizeof journal_path, "%.900s/stream", dir);
-    return context_setup(state);
-}
-
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
+    const int failed = scratch_setup(state);
+    (void)in_scratch("stream", journal_path);
+    return failed;
 }
 
 static const int64_t EDITS[] = {5, 1, 8, 3};
@@ -260,7 +255,7 @@ static void test_set_aside(void **state)
     rls_journal_close(&journal);
 }
 
-#define in_dir(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define in_dir(function) cmocka_unit_test_setup_teardown(function, setup, scratch_teardown)
 
 int main(int argc, char **argv)
 {

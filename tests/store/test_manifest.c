@@ -3,7 +3,6 @@
 #include "store/manifest.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,27 +10,8 @@
 
 #include "store/problem.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
-
-static char dir[RLS_TEST_PATH_MAX];
-
-static const char *in(const char *name, char path[RLS_TEST_PATH_MAX])
-{
-    (void)snprintf(path, RLS_TEST_PATH_MAX, "%.900s/%s", dir, name);
-    return path;
-}
-
-static int setup(void **state)
-{
-    rls_test_tmpdir(dir);
-    return context_setup(state);
-}
-
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
-}
 
 /* Numbers of all kinds, with exponents of both signs; texts with all that has to be escaped. */
 static json_t *some(void)
@@ -49,7 +29,7 @@ static void test_round_trip(void **state)
     rls_context *ctx = *state;
     char path[RLS_TEST_PATH_MAX];
     json_t *back = NULL, *expected = some();
-    assert_all_ok(ctx, rls_manifest_write(ctx, in("m.json", path), some()));
+    assert_all_ok(ctx, rls_manifest_write(ctx, in_scratch("m.json", path), some()));
     assert_all_ok(ctx, rls_manifest_read(ctx, path, "test-thing", &back));
     assert_true(rls_manifest_sealed(back));
     assert_int_equal(strlen(json_string_value(json_object_get(back, "checksum"))), 32);
@@ -59,7 +39,7 @@ static void test_round_trip(void **state)
     json_decref(expected);
     /* Written again, over the old one and over what a dead run left. */
     char partial[RLS_TEST_PATH_MAX];
-    rls_test_write(in("m.json.partial", partial), "half", 4);
+    rls_test_write(in_scratch("m.json.partial", partial), "half", 4);
     assert_all_ok(ctx, rls_manifest_write(ctx, path, json_pack("{s:s}", "format", "other")));
     assert_false(rls_test_exists(partial));
     assert_all_status(ctx, rls_manifest_read(ctx, path, "test-thing", &back), RLS_ERR_DATA);
@@ -75,7 +55,7 @@ static void test_every_bit(void **state)
     char path[RLS_TEST_PATH_MAX];
     size_t bytes = 0;
     json_t *back = NULL;
-    assert_all_ok(ctx, rls_manifest_write(ctx, in("m.json", path), some()));
+    assert_all_ok(ctx, rls_manifest_write(ctx, in_scratch("m.json", path), some()));
     char *good = rls_test_read(path, &bytes), *bad = malloc(bytes + 1);
     for (size_t bit = 0; bit < 8 * bytes; bit++) {
         memcpy(bad, good, bytes);
@@ -148,12 +128,12 @@ static void test_bad_places(void **state)
     rls_context *ctx = *state;
     char path[RLS_TEST_PATH_MAX], below[RLS_TEST_PATH_MAX];
     json_t *back = NULL;
-    assert_all_status(ctx, rls_manifest_read(ctx, in("nowhere.json", path), "test-thing", &back),
+    assert_all_status(ctx, rls_manifest_read(ctx, in_scratch("nowhere.json", path), "test-thing", &back),
                       RLS_ERR_DATA);
     rls_clear_failure(ctx);
-    assert_all_status(ctx, rls_manifest_read(ctx, dir, "test-thing", &back), RLS_ERR_DATA);
+    assert_all_status(ctx, rls_manifest_read(ctx, scratch_dir(), "test-thing", &back), RLS_ERR_DATA);
     rls_clear_failure(ctx);
-    assert_all_status(ctx, rls_manifest_write(ctx, in("no/where.json", below), some()), RLS_ERR_IO);
+    assert_all_status(ctx, rls_manifest_write(ctx, in_scratch("no/where.json", below), some()), RLS_ERR_IO);
     assert_all_message(ctx, below);
     rls_clear_failure(ctx);
     assert_all_status(ctx, rls_manifest_write(ctx, path, NULL), RLS_ERR_MEMORY);
@@ -161,7 +141,7 @@ static void test_bad_places(void **state)
     assert_false(rls_test_exists(path));
     /* What cannot be replaced stays as it was. */
     assert_int_equal(mkdir(path, 0777), 0);
-    assert_int_equal(mkdir(in("nowhere.json/x", below), 0777), 0);
+    assert_int_equal(mkdir(in_scratch("nowhere.json/x", below), 0777), 0);
     assert_all_status(ctx, rls_manifest_write(ctx, path, some()), RLS_ERR_IO);
     rls_clear_failure(ctx);
     assert_true(rls_test_exists(below));
@@ -194,12 +174,10 @@ static void test_problems(void **state)
     json_decref(more);
 }
 
-#define in_dir(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {in_dir(test_round_trip), in_dir(test_every_bit),
-                                       in_dir(test_lines),      in_dir(test_seal),
-                                       in_dir(test_bad_places), in_dir(test_problems)};
+    const struct CMUnitTest tests[] = {scratch_test(test_round_trip), scratch_test(test_every_bit),
+                                       scratch_test(test_lines),      scratch_test(test_seal),
+                                       scratch_test(test_bad_places), scratch_test(test_problems)};
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "manifest");
 }

@@ -117,7 +117,7 @@ static void test_groups(void **state)
     rls_model_dir *dir = NULL;
     (void)state;
     begin(&f);
-    make_dir(in_dir(path, f.dir, "atlas:1b"));
+    rls_test_mkdir(rls_test_path(path, f.dir, "atlas:1b"));
     write_model(path);
     const int rank = rls_context_rank(f.ctx);
     MPI_Comm_split(MPI_COMM_WORLD, rank % 2, -rank, &half);
@@ -142,10 +142,10 @@ static void test_no_model(void **state)
     char path[RLS_TEST_PATH_MAX];
     (void)state;
     begin(&f);
-    expect_refused(&f, in_dir(path, f.dir, "nowhere"), "nowhere: no model directory");
+    expect_refused(&f, rls_test_path(path, f.dir, "nowhere"), "nowhere: no model directory");
     expect_refused(&f, f.dir, "no safetensors file");
-    write_text(f.dir, "config.json", "{}");
-    expect_refused(&f, in_dir(path, f.dir, "config.json"), "config.json: not a directory");
+    rls_test_write_text(f.dir, "config.json", "{}");
+    expect_refused(&f, rls_test_path(path, f.dir, "config.json"), "config.json: not a directory");
     write_shard(f.dir, "one.safetensors", shard_c, SHARD_C, 0);
     rls_model_dir *dir = NULL;
     assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, f.dir, &dir)); /* the only one is the model */
@@ -158,9 +158,10 @@ static void test_no_model(void **state)
     assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, f.dir, &dir));
     assert_all_string_equal(rls_model_dir_shard(dir, 0)->name, "model.safetensors");
     rls_model_dir_close(&dir);
-    write_text(f.dir, RLS_MODEL_INDEX, "{\"weight_map\": {\"head\": \"one.safetensors\"}}");
+    rls_test_write_text(f.dir, RLS_MODEL_INDEX, "{\"weight_map\": {\"head\": \"one.safetensors\"}}");
     expect_refused(&f, f.dir, "holds model.safetensors and also " RLS_MODEL_INDEX);
-    write_text(f.dir, RLS_MODEL_INDEX, "{\"weight_map\": {\"embed.weight\": \"model.safetensors\"}}");
+    rls_test_write_text(f.dir, RLS_MODEL_INDEX,
+                        "{\"weight_map\": {\"embed.weight\": \"model.safetensors\"}}");
     assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, f.dir, &dir));
     rls_model_dir_close(&dir);
     end(&f);
@@ -199,9 +200,9 @@ static void test_bad_index(void **state)
     begin(&f);
     write_model(f.dir);
     write_shard(f.dir, "twice.safetensors", shard_c, SHARD_C, 0);
-    make_dir(in_dir(path, f.dir, "below"));
+    rls_test_mkdir(rls_test_path(path, f.dir, "below"));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        write_text(f.dir, RLS_MODEL_INDEX, bad[i].text);
+        rls_test_write_text(f.dir, RLS_MODEL_INDEX, bad[i].text);
         expect_refused(&f, f.dir, bad[i].message);
     }
     end(&f);
@@ -216,7 +217,7 @@ static void test_truncated(void **state)
     (void)state;
     begin(&f);
     write_model(f.dir);
-    char *bytes = rls_test_read(in_dir(path, f.dir, FILE_B), &size);
+    char *bytes = rls_test_read(rls_test_path(path, f.dir, FILE_B), &size);
     for (size_t cut = 0; cut < size; cut = cut < 16 ? cut + 3 : cut * 2) {
         rls_test_write(path, bytes, cut);
         expect_refused(&f, f.dir, FILE_B);
@@ -293,7 +294,7 @@ static void test_bad_weights(void **state)
 
     /* The file must be what its header said when it was opened. */
     size_t size = 0;
-    char *bytes = rls_test_read(in_dir(path, f.dir, FILE_B), &size);
+    char *bytes = rls_test_read(rls_test_path(path, f.dir, FILE_B), &size);
     rls_test_write(path, bytes, size - 100);
     expect_load(dir, &weights[2], x, RLS_ERR_DATA, "it must not change while it is used");
     free(bytes);

@@ -8,11 +8,12 @@
 #include "store/npz_files.h"
 #include "store/zip.h"
 #include "support/collective.h"
+#include "support/scratch.h"
 #include "support/state.h"
 
 static const char STATS[] = "mom2.mom2.npy", COUNT[] = "mom2.count.npy";
 
-static char dir[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX + 32];
+static char path[RLS_TEST_PATH_MAX];
 
 /* Not symmetric, so that rows and columns are told apart. */
 static double element(int64_t i, int64_t j)
@@ -270,18 +271,12 @@ static void test_damaged_deflate(void **state)
 /* A context, and a directory for the file. */
 static int setup(void **state)
 {
-    rls_test_tmpdir(dir);
-    (void)snprintf(path, sizeof path, "%s/file.npz", dir);
-    return context_setup(state);
+    const int failed = scratch_setup(state);
+    (void)in_scratch("file.npz", path);
+    return failed;
 }
 
-static int teardown(void **state)
-{
-    rls_test_rmtree(dir);
-    return context_teardown(state);
-}
-
-#define file_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+#define file_test(function) cmocka_unit_test_setup_teardown(function, setup, scratch_teardown)
 
 int main(int argc, char **argv)
 {

@@ -76,7 +76,7 @@ static void test_refused(void **state)
     write_shard(dir, "model.safetensors", tensors, 1, 0);
     assert_all_ok(ctx, rls_model_dir_open(ctx, dir, &model));
     assert_all_ok(ctx, rls_tensor_reader_create(ctx, model, &reader));
-    char *data = rls_test_read(in_dir(path, dir, "model.safetensors"), &bytes);
+    char *data = rls_test_read(rls_test_path(path, dir, "model.safetensors"), &bytes);
     MPI_Barrier(MPI_COMM_WORLD);
     rls_test_write(path, data, bytes - 4);
     free(data);

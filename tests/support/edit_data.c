@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/dtype.h"
 #include "store/moments.h"
@@ -20,14 +19,6 @@ typedef struct {
     size_t data_bytes;
 } growing;
 
-const char *edit_path(char path[RLS_TEST_PATH_MAX], const char *dir, const char *name)
-{
-    const int length = snprintf(path, RLS_TEST_PATH_MAX, "%s/%s", dir, name);
-    if (length < 0 || length >= RLS_TEST_PATH_MAX)
-        abort();
-    return path;
-}
-
 const char *edit_data_shard_name(const edit_data *data, int shard, char name[64])
 {
     if (data->plan.shards == 0)
@@ -35,15 +26,6 @@ const char *edit_data_shard_name(const edit_data *data, int shard, char name[64]
     else
         (void)snprintf(name, 64, "model-%05d-of-%05d.safetensors", shard + 1, data->plan.shards);
     return name;
-}
-
-static void make_dir(const char *path)
-{
-    int rank = 0;
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    if (rank == 0 && mkdir(path, 0777) != 0)
-        abort();
-    MPI_Barrier(MPI_COMM_WORLD);
 }
 
 /* Rounds in place: the problem's numbers are then those in the file. */
@@ -154,7 +136,8 @@ static void write_shard(edit_data *data, int s, char *index, size_t index_max)
         bytes[b] = (char)(file.header_bytes >> 8U * b & 0xffU);
     memcpy(bytes + 8, file.header, file.header_bytes);
     memcpy(bytes + 8 + file.header_bytes, file.data, file.data_bytes);
-    rls_test_write(edit_path(path, data->model, file_name), bytes, 8 + file.header_bytes + file.data_bytes);
+    rls_test_write(rls_test_path(path, data->model, file_name), bytes,
+                   8 + file.header_bytes + file.data_bytes);
     for (int i = 0; i < data->plan.layer_count; i++)
         if (i % shards == s)
             data->offset[i] += 8 + file.header_bytes;
@@ -162,29 +145,23 @@ static void write_shard(edit_data *data, int s, char *index, size_t index_max)
     free(file.data);
 }
 
-static void write_text(const char *dir, const char *name, const char *text)
-{
-    char path[RLS_TEST_PATH_MAX];
-    rls_test_write(edit_path(path, dir, name), text, strlen(text));
-}
-
 static void write_model(edit_data *data)
 {
     char path[RLS_TEST_PATH_MAX];
     char index[HEADER_MAX] = "{\"metadata\":{\"total_size\":1},\"weight_map\":{";
     const int shards = data->plan.shards > 0 ? data->plan.shards : 1;
-    make_dir(data->model);
+    rls_test_mkdir(data->model);
     for (int s = 0; s < shards; s++)
         write_shard(data, s, index, sizeof index - 4);
     const size_t at = strlen(index);
     (void)snprintf(index + at, sizeof index - at, "}}");
     if (data->plan.shards > 0)
-        write_text(data->model, "model.safetensors.index.json", index);
-    write_text(data->model, "config.json",
-               data->plan.conv1d ? "{\"model_type\": \"gpt2\"}\n" : "{\"model_type\": \"llama\"}\n");
-    write_text(data->model, "tokenizer.json", "{}\n");
-    make_dir(edit_path(path, data->model, "original"));
-    write_text(data->model, "original/notes.txt", "a side file in a directory\n");
+        rls_test_write_text(data->model, "model.safetensors.index.json", index);
+    rls_test_write_text(data->model, "config.json",
+                        data->plan.conv1d ? "{\"model_type\": \"gpt2\"}\n" : "{\"model_type\": \"llama\"}\n");
+    rls_test_write_text(data->model, "tokenizer.json", "{}\n");
+    rls_test_mkdir(rls_test_path(path, data->model, "original"));
+    rls_test_write_text(data->model, "original/notes.txt", "a side file in a directory\n");
 }
 
 /* Edits [first, first + count) of all layers into a stream file; anchor: the anchor keys instead. */
@@ -228,16 +205,16 @@ static void write_streams(rls_context *ctx, const edit_data *data)
     if (plan->segments == 0) {
         write_stream(ctx, data, data->stream, false, 0, plan->edits);
     } else {
-        make_dir(data->stream);
+        rls_test_mkdir(data->stream);
         for (int s = 0; s < plan->segments; s++) {
             const int64_t first = plan->edits * s / plan->segments,
                           end = plan->edits * (s + 1) / plan->segments;
             (void)snprintf(name, sizeof name, "segment-%06d.nc", s);
-            write_stream(ctx, data, edit_path(path, data->stream, name), false, first, end - first);
+            write_stream(ctx, data, rls_test_path(path, data->stream, name), false, first, end - first);
         }
     }
     if (plan->anchors > 0)
-        write_stream(ctx, data, edit_path(path, data->dir, "k0.nc"), true, 0, plan->anchors);
+        write_stream(ctx, data, rls_test_path(path, data->dir, "k0.nc"), true, 0, plan->anchors);
 }
 
 static void write_moments(rls_context *ctx, const edit_data *data)
@@ -256,7 +233,7 @@ static void write_moments(rls_context *ctx, const edit_data *data)
         assert_all_ok(ctx, rls_matrix_create(grid, RLS_F64, n, n, BLOCK, &moment[i]));
         matrix_from_dense(moment[i], data->problem[i].moment);
     }
-    assert_all_ok(ctx, rls_moments_write(ctx, edit_path(path, data->dir, "moments.nc"), data->module,
+    assert_all_ok(ctx, rls_moments_write(ctx, rls_test_path(path, data->dir, "moments.nc"), data->module,
                                          plan->layer_count, numbers, moment, counts));
     for (int i = 0; i < plan->layer_count; i++)
         rls_matrix_destroy(&moment[i]);
@@ -267,8 +244,8 @@ void edit_data_make(rls_context *ctx, const edit_plan *plan, edit_data *out)
 {
     *out = (edit_data){.plan = *plan};
     rls_test_tmpdir(out->dir);
-    edit_path(out->model, out->dir, "model");
-    edit_path(out->stream, out->dir, plan->segments == 0 ? "stream.nc" : "stream");
+    rls_test_path(out->model, out->dir, "model");
+    rls_test_path(out->stream, out->dir, plan->segments == 0 ? "stream.nc" : "stream");
     const char *before = plan->conv1d ? "transformer.h." : "model.layers.";
     const char *after = plan->conv1d ? ".mlp.c_proj" : ".mlp.down_proj";
     (void)snprintf(out->module, sizeof out->module, "%s{}%s", before, after);

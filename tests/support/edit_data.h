@@ -55,7 +55,4 @@ void edit_data_remove(edit_data *data);
 /* The name of a shard's file. Not collective. */
 const char *edit_data_shard_name(const edit_data *data, int shard, char name[64]);
 
-/* dir/name into path. Not collective. Returns path. */
-const char *edit_path(char path[RLS_TEST_PATH_MAX], const char *dir, const char *name);
-
 #endif

@@ -34,7 +34,7 @@ static double relative(double value, double truth)
 static json_t *read_json(const char *dir, const char *name)
 {
     char path[RLS_TEST_PATH_MAX];
-    char *text = rls_test_read(edit_path(path, dir, name), NULL);
+    char *text = rls_test_read(rls_test_path(path, dir, name), NULL);
     json_t *json = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     free(text);
     assert_all(json_is_object(json));
@@ -51,7 +51,7 @@ void edit_keep(edit_kept *all, const char *dir)
         char path[RLS_TEST_PATH_MAX];
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
-        assert_int_equal(stat(edit_path(path, dir, entry->d_name), &info), 0);
+        assert_int_equal(stat(rls_test_path(path, dir, entry->d_name), &info), 0);
         if (S_ISDIR(info.st_mode)) {
             edit_keep(all, path);
             continue;
@@ -104,7 +104,7 @@ static void write_config(const edit_data *data, const edit_choice *choice, const
                    data->plan.anchors > 0 ? "k0.nc" : "null", choice->batch, rls_dtype_name(choice->state),
                    choice->block, choice->p, choice->q, choice->float32 ? "float32" : "model");
     (void)snprintf(file, sizeof file, "%s.yaml", name);
-    rls_test_write(edit_path(path, data->dir, file), text, strlen(text));
+    rls_test_write(rls_test_path(path, data->dir, file), text, strlen(text));
 }
 
 /* config.yaml in the run's directory is what was used, to run again. Collective. */
@@ -114,7 +114,7 @@ static void check_config(rls_context *ctx, const char *config, const char *dir)
     rls_config *used = NULL;
     assert_all_ok(ctx, rls_config_read(ctx, config, NULL, 0, &used));
     const char *text = rls_config_text(used);
-    assert_all(edit_same_bytes(edit_path(path, dir, "config.yaml"), text, strlen(text)));
+    assert_all(edit_same_bytes(rls_test_path(path, dir, "config.yaml"), text, strlen(text)));
     rls_config_destroy(&used);
 }
 
@@ -126,7 +126,7 @@ rls_status edit_try(rls_context *ctx, const edit_data *data, const edit_choice *
     const rls_edit_request request = {.config = config,
                                       .model = data->model,
                                       .stream = data->stream,
-                                      .run = edit_path(dir, data->dir, name),
+                                      .run = rls_test_path(dir, data->dir, name),
                                       .verify = choice->verify};
     const rls_status status = rls_session_edit(ctx, &request);
     if (status == RLS_OK)
@@ -221,7 +221,7 @@ static bool linked(const char *a, const char *b)
 static void check_linked(const edit_data *data, const char *model, const char *name)
 {
     char a[RLS_TEST_PATH_MAX], b[RLS_TEST_PATH_MAX];
-    assert_all(linked(edit_path(a, data->model, name), edit_path(b, model, name)));
+    assert_all(linked(rls_test_path(a, data->model, name), rls_test_path(b, model, name)));
 }
 
 /* Nothing but the edited tensors differs: files without one are the originals, in the others every other byte
@@ -239,8 +239,8 @@ static void check_rest(const edit_data *data, const edit_choice *choice, const c
         }
         if (choice->float32)
             continue; /* the tensors have moved */
-        char *old = rls_test_read(edit_path(path, data->model, name), &before);
-        char *new = rls_test_read(edit_path(path, model, name), &after);
+        char *old = rls_test_read(rls_test_path(path, data->model, name), &before);
+        char *new = rls_test_read(rls_test_path(path, model, name), &after);
         assert_all_int_equal(after, before);
         for (size_t i = 0; i < before; i++)
             changed += old[i] != new[i] && !is_edited_byte(data, choice, s, i);
@@ -296,7 +296,7 @@ static void check_model(rls_context *ctx, const edit_data *data, const edit_choi
     char model[RLS_TEST_PATH_MAX];
     rls_model_dir *old = NULL, *new = NULL;
     int64_t growth = 0;
-    edit_path(model, dir, "model");
+    rls_test_path(model, dir, "model");
     assert_all_ok(ctx, rls_model_dir_open(ctx, data->model, &old));
     assert_all_ok(ctx, rls_model_dir_open(ctx, model, &new));
     for (int i = 0; i < choice->layers; i++) {
@@ -391,7 +391,7 @@ static void check_log(const edit_data *data, const edit_choice *choice, const ch
                       const edit_truth *truth)
 {
     char path[RLS_TEST_PATH_MAX];
-    char *text = rls_test_read(edit_path(path, dir, "log.jsonl"), NULL), *rest = NULL;
+    char *text = rls_test_read(rls_test_path(path, dir, "log.jsonl"), NULL), *rest = NULL;
     double trace[EDIT_LAYERS_MAX] = {INFINITY, INFINITY, INFINITY};
     int64_t lines = 0, edits = 0;
     for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
@@ -425,7 +425,7 @@ static void check_run_dir(const char *dir)
     static const char *const name[] = {"config.yaml", "log.jsonl", "summary.json", "model"};
     char path[RLS_TEST_PATH_MAX];
     for (size_t i = 0; i < sizeof name / sizeof name[0]; i++)
-        assert_all(rls_test_exists(edit_path(path, dir, name[i])));
+        assert_all(rls_test_exists(rls_test_path(path, dir, name[i])));
     DIR *entries = opendir(dir);
     assert_non_null(entries);
     for (const struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries))

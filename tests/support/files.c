@@ -26,19 +26,20 @@ static int world_rank(void)
     return rank;
 }
 
-static void join(char path[RLS_TEST_PATH_MAX], const char *dir, const char *name)
+const char *rls_test_path(char path[RLS_TEST_PATH_MAX], const char *dir, const char *name)
 {
     const int length = snprintf(path, RLS_TEST_PATH_MAX, "%s/%s", dir, name);
     if (length < 0 || length >= RLS_TEST_PATH_MAX) {
         die("path too long", name);
     }
+    return path;
 }
 
 void rls_test_tmpdir(char path[RLS_TEST_PATH_MAX])
 {
     if (world_rank() == 0) {
         const char *tmp = getenv("TMPDIR");
-        join(path, tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp", "rlsedit-test-XXXXXX");
+        (void)rls_test_path(path, tmp != NULL && tmp[0] != '\0' ? tmp : "/tmp", "rlsedit-test-XXXXXX");
         if (mkdtemp(path) == NULL) {
             die("mkdtemp", path);
         }
@@ -76,13 +77,13 @@ bool rls_test_exists(const char *path)
 
 void rls_test_data(char path[RLS_TEST_PATH_MAX], const char *name)
 {
-    join(path, RLS_TEST_DATA, name);
+    (void)rls_test_path(path, RLS_TEST_DATA, name);
 }
 
 bool rls_test_extra(char path[RLS_TEST_PATH_MAX], const char *name)
 {
     const char *dir = getenv("RLSEDIT_EXTRA");
-    join(path, dir != NULL ? dir : RLS_TEST_SOURCE "/../shared", name);
+    (void)rls_test_path(path, dir != NULL ? dir : RLS_TEST_SOURCE "/../shared", name);
     return rls_test_exists(path);
 }
 
@@ -94,6 +95,21 @@ void rls_test_write(const char *path, const void *data, size_t bytes)
         if (file == NULL || fwrite(data, 1, bytes, file) != bytes || fclose(file) != 0) {
             die("cannot write", path);
         }
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+}
+
+void rls_test_write_text(const char *dir, const char *name, const char *text)
+{
+    char path[RLS_TEST_PATH_MAX];
+    rls_test_write(rls_test_path(path, dir, name), text, strlen(text));
+}
+
+void rls_test_mkdir(const char *path)
+{
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (world_rank() == 0 && mkdir(path, 0777) != 0) {
+        die("cannot make", path);
     }
     MPI_Barrier(MPI_COMM_WORLD);
 }
