@@ -95,7 +95,7 @@ const rls_config_field rls_config_fields[] = {
      .help = "edits between checkpoints; 0: no such limit"},
     {REAL(checkpoint, every_minutes), .initial = "30.0",
      .help = "minutes between checkpoints; 0: no such limit"},
-    {REAL(checkpoint, max_share), .initial = "0.02",
+    {REAL(checkpoint, max_share), .initial = "0.01",
      .help = "most of the time that every_edits may spend on checkpoints of over a second; 0: no such limit"},
     {INTEGER(checkpoint, keep), .initial = "3", .least = 1, .most = ANY, .help = "checkpoints to keep"},
     {INTEGER(checkpoint, keep_every), .initial = "0", .least = 0, .most = ANY,

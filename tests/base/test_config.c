@@ -41,7 +41,7 @@ static void test_defaults(void **state)
     assert_all(c->value.kl_factor == 0.0625 && c->value.weight_decay == 0.5 && c->value.stop_loss == 0.05);
     assert_all(c->value.prefixes == 5 && !c->value.contexts);
     assert_all(c->checkpoint.every_edits == 1000 && c->checkpoint.every_minutes == 30 &&
-               c->checkpoint.max_share == 0.02 && c->checkpoint.keep == 3 && c->checkpoint.keep_every == 0);
+               c->checkpoint.max_share == 0.01 && c->checkpoint.keep == 3 && c->checkpoint.keep_every == 0);
     assert_all(c->export.dtype == RLS_EXPORT_MODEL);
     rls_config_destroy(&c);
     assert_all(c == NULL);
