@@ -61,6 +61,7 @@ void rls_grid_destroy(rls_grid **grid)
     MPI_Comm_free(&(*grid)->comm);
     MPI_Comm_free(&(*grid)->row_comm);
     MPI_Comm_free(&(*grid)->col_comm);
+    free((*grid)->scratch);
     free(*grid);
     *grid = NULL;
 }

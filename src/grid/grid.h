@@ -13,6 +13,8 @@ struct rls_grid {
     MPI_Comm col_comm; /* the ranks of this process column, in order of their row */
     MPI_Comm comm;     /* all ranks, for BLACS */
     int blacs_handle, blacs_context;
+    void *scratch; /* room for the threads of local work, see linalg/tiles_room.h */
+    int scratch_threads;
 };
 
 /* Process rows of the automatic grid, the most square p x q with p <= q: C's traffic n/p + 2n/q + m/q is

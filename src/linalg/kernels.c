@@ -1,5 +1,6 @@
 #include "linalg/kernels.h"
 
+#include "base/simd.h"
 #include "linalg/blas.h"
 
 void *rls_at(rls_dtype dtype, const void *a, int64_t i)
@@ -114,17 +115,23 @@ void rls_symm(rls_dtype dtype, int64_t m, int64_t n, const void *a, int64_t lda,
 
 /* The same loops for both types; eight sums of their own let the compiler use vectors. */
 #define DEFINE_LOOPS(real, suffix)                                                                           \
-    static void scale_##suffix(int64_t n, real alpha, real x[])                                              \
+    RLS_VECTORISED static void scale_##suffix(int64_t n, real alpha, real x[])                               \
     {                                                                                                        \
         for (int64_t i = 0; i < n; i++)                                                                      \
             x[i] *= alpha;                                                                                   \
     }                                                                                                        \
-    static void axpy_##suffix(int64_t n, real alpha, const real x[restrict], real y[restrict])               \
+    RLS_VECTORISED static void axpy_##suffix(int64_t n, real alpha, const real x[restrict],                  \
+                                             real y[restrict])                                               \
     {                                                                                                        \
         for (int64_t i = 0; i < n; i++)                                                                      \
             y[i] += alpha * x[i];                                                                            \
     }                                                                                                        \
-    static double dot_##suffix(int64_t n, const real x[], const real y[])                                    \
+    RLS_VECTORISED static void subtract_from_##suffix(int64_t n, const real a[restrict], real y[restrict])   \
+    {                                                                                                        \
+        for (int64_t i = 0; i < n; i++)                                                                      \
+            y[i] = a[i] - y[i];                                                                              \
+    }                                                                                                        \
+    RLS_VECTORISED static double dot_##suffix(int64_t n, const real x[], const real y[])                     \
     {                                                                                                        \
         double part[8] = {0.0}, sum = 0.0;                                                                   \
         int64_t i = 0;                                                                                       \
@@ -155,6 +162,14 @@ void rls_axpy(rls_dtype dtype, int64_t n, double alpha, const void *x, void *y)
         axpy_f64(n, alpha, x, y);
     else
         axpy_f32(n, (float)alpha, x, y);
+}
+
+void rls_subtract_from(rls_dtype dtype, int64_t n, const void *a, void *y)
+{
+    if (dtype == RLS_F64)
+        subtract_from_f64(n, a, y);
+    else
+        subtract_from_f32(n, a, y);
 }
 
 double rls_dot(rls_dtype dtype, int64_t n, const void *x, const void *y)

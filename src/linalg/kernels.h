@@ -28,9 +28,10 @@ int rls_cholesky(rls_dtype dtype, int64_t u, void *s, int64_t lds);
 void rls_symm(rls_dtype dtype, int64_t m, int64_t n, const void *a, int64_t lda, const void *b, int64_t ldb,
               void *c, int64_t ldc);
 
-/* x = alpha x; y = y + alpha x; x . y, summed in float64: n elements, contiguous. */
+/* x = alpha x; y = y + alpha x; y = a - y; x . y, summed in float64: n elements, contiguous. */
 void rls_scale(rls_dtype dtype, int64_t n, double alpha, void *x);
 void rls_axpy(rls_dtype dtype, int64_t n, double alpha, const void *x, void *y);
+void rls_subtract_from(rls_dtype dtype, int64_t n, const void *a, void *y);
 double rls_dot(rls_dtype dtype, int64_t n, const void *x, const void *y);
 
 /* Sum of squares of an [m, n] array, in float64. */

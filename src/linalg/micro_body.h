@@ -1,0 +1,178 @@
+/*
+ * The kernels for one type and one instruction set; micro.c includes this file once for each, with
+ *     REAL, REAL_IS_F64      the element type
+ *     VECTOR_BYTES, VECTORS  a register, and how many of them a strip is high
+ *     TARGET, NAME(x)        a function attribute, and the names of the functions
+ */
+#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+#define STRIP (VECTORS * LANES)
+#define LINES (VECTORS * VECTOR_BYTES < 64 ? 1 : VECTORS * VECTOR_BYTES / 64)
+#define UNROLL _Pragma("GCC unroll 16")
+
+typedef REAL NAME(vector) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+
+#define KERNEL(columns)                                                                                      \
+    TARGET static void NAME(multiply_##columns)(int64_t k, const void *a, int64_t lda, const void *b,        \
+                                                void *c, int64_t ldc, const rls_fetch *fetch)                \
+    {                                                                                                        \
+        const REAL *strip = a, *row = b;                                                                     \
+        const char *next = fetch->next;                                                                      \
+        const int64_t ld = fetch->ld, pace = fetch->pace;                                                    \
+        const int64_t fetched = fetch->lines * pace < k ? fetch->lines * pace : k;                           \
+        int64_t line = 0, wait = 0;                                                                          \
+        NAME(vector) sum[columns][VECTORS];                                                                  \
+        UNROLL for (int j = 0; j < columns; j++) UNROLL for (int v = 0; v < VECTORS; v++) sum[j][v] =        \
+            (NAME(vector)){0};                                                                               \
+        for (int64_t p = 0; p < k; p++, strip += lda, row += columns) {                                      \
+            NAME(vector) part[VECTORS];                                                                      \
+            if (p < fetched && wait-- == 0) { /* one at a time: they must not wait for each other */         \
+                __builtin_prefetch(next + line * 64, 0, 2);                                                  \
+                line = (line + 1) % LINES;                                                                   \
+                next += line == 0 ? ld : 0;                                                                  \
+                wait = pace - 1;                                                                             \
+            }                                                                                                \
+            UNROLL for (int v = 0; v < VECTORS; v++) part[v] = *(const NAME(vector) *)(strip + v * LANES);   \
+            UNROLL for (int j = 0; j < columns; j++) UNROLL for (int v = 0; v < VECTORS; v++) sum[j][v] +=   \
+                part[v] * row[j];                                                                            \
+        }                                                                                                    \
+        UNROLL for (int j = 0; j < columns; j++) UNROLL for (int v = 0; v < VECTORS; v++)                    \
+        {                                                                                                    \
+            NAME(vector) *to = (NAME(vector) *)((REAL *)c + v * LANES + j * ldc);                            \
+            *to += sum[j][v];                                                                                \
+        }                                                                                                    \
+    }
+
+KERNEL(1)
+KERNEL(2)
+KERNEL(3)
+KERNEL(4)
+KERNEL(5)
+KERNEL(6)
+
+TARGET static void NAME(pack)(int64_t columns, const void *a, int64_t lda, void *strip)
+{
+    const REAL *from = a;
+    REAL *to = strip;
+    for (int64_t j = 0; j < columns; j++, from += lda, to += STRIP)
+        UNROLL for (int v = 0; v < VECTORS; v++) * (NAME(vector) *)(to + v * LANES) =
+            *(const NAME(vector) *)(from + v * LANES);
+}
+
+TARGET static void NAME(add)(int64_t columns, const void *strip, void *a, int64_t lda)
+{
+    const REAL *from = strip;
+    REAL *to = a;
+    for (int64_t j = 0; j < columns; j++, from += STRIP, to += lda)
+        UNROLL for (int v = 0; v < VECTORS; v++) * (NAME(vector) *)(to + v * LANES) +=
+            *(const NAME(vector) *)(from + v * LANES);
+}
+
+/* The first and the second halves of two vectors, interleaved. */
+#if VECTOR_BYTES == 64 && !REAL_IS_F64
+#define LOW(x, y) __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH(x, y) __builtin_shufflevector(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif VECTOR_BYTES == 64 || (VECTOR_BYTES == 32 && !REAL_IS_F64)
+#define LOW(x, y) __builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH(x, y) __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15)
+#elif VECTOR_BYTES == 32 || !REAL_IS_F64
+#define LOW(x, y) __builtin_shufflevector(x, y, 0, 4, 1, 5)
+#define HIGH(x, y) __builtin_shufflevector(x, y, 2, 6, 3, 7)
+#else
+#define LOW(x, y) __builtin_shufflevector(x, y, 0, 2)
+#define HIGH(x, y) __builtin_shufflevector(x, y, 1, 3)
+#endif
+
+/* Shuffling LANES vectors perfectly, as cards are, log2(LANES) times transposes them. */
+TARGET static void NAME(transpose)(const rls_tile *tile, int64_t rows, int64_t columns, void *out)
+{
+    const REAL *a = tile->data;
+    REAL *to = out;
+    for (int64_t i = 0; i < rows; i += LANES)
+        for (int64_t j = 0; j < columns; j += LANES) {
+            const REAL *from = a + i / STRIP * tile->strip + i % STRIP + j * tile->column;
+            NAME(vector) x[LANES], y[LANES];
+            UNROLL for (int k = 0; k < LANES; k++) x[k] = *(const NAME(vector) *)(from + k * tile->column);
+            UNROLL for (int half = 1; half < LANES; half *= 2)
+            {
+                UNROLL for (int k = 0; k < LANES / 2; k++)
+                {
+                    y[2 * k] = LOW(x[k], x[k + LANES / 2]);
+                    y[2 * k + 1] = HIGH(x[k], x[k + LANES / 2]);
+                }
+                UNROLL for (int k = 0; k < LANES; k++) x[k] = y[k];
+            }
+            UNROLL for (int k = 0; k < LANES; k++) *
+                (NAME(vector) *)(to + (j / STRIP * RLS_TILE + i + k) * STRIP + j % STRIP) = x[k];
+        }
+}
+
+TARGET static void NAME(substitute)(int64_t columns, const void *l, void *strip)
+{
+    const REAL *row = l;
+    for (int64_t j = 0; j < columns; j++, row += RLS_MICRO_COLUMNS) {
+        NAME(vector) x[VECTORS];
+        REAL *to = (REAL *)strip + j * STRIP;
+        UNROLL for (int v = 0; v < VECTORS; v++) x[v] = *(const NAME(vector) *)(to + v * LANES);
+        for (int64_t k = 0; k < j; k++)
+            UNROLL for (int v = 0; v < VECTORS; v++) x[v] -=
+                *(const NAME(vector) *)((const REAL *)strip + k * STRIP + v * LANES) * row[k];
+        UNROLL for (int v = 0; v < VECTORS; v++) * (NAME(vector) *)(to + v * LANES) = x[v] * row[j];
+    }
+}
+
+/* Bytes ahead that a column is fetched: the processor alone follows so many streams too late. */
+#define AHEAD ((int64_t)(2048 / sizeof(REAL)))
+
+TARGET static void NAME(eight_columns)(int64_t n, const void *a, int64_t lda, const void *x, void *y,
+                                       const void *z, void *s)
+{
+    const REAL *const from = a, *const factor = x, *const other = z;
+    REAL *const to = y, *const out = s;
+    NAME(vector) dots[8];
+    int64_t i = 0;
+    UNROLL for (int c = 0; c < 8; c++) dots[c] = (NAME(vector)){0};
+    for (; i + LANES <= n; i += LANES) {
+        const NAME(vector) zi = *(const NAME(vector) *)(other + i);
+        NAME(vector) sum[2] = {{0}, {0}};
+        UNROLL for (int c = 0; c < 8; c++)
+        {
+            const NAME(vector) value = *(const NAME(vector) *)(from + i + c * lda);
+            __builtin_prefetch(from + i + c * lda + AHEAD);
+            dots[c] += value * zi;
+            if (y != NULL)
+                sum[c % 2] += value * factor[c];
+        }
+        if (y != NULL)
+            *(NAME(vector) *)(to + i) += sum[0] + sum[1];
+    }
+    for (int c = 0; c < 8; c++) {
+        REAL sum = 0;
+        for (int v = 0; v < LANES; v++)
+            sum += dots[c][v];
+        for (int64_t r = i; r < n; r++)
+            sum += from[r + c * lda] * other[r];
+        out[c] = sum;
+    }
+    for (; i < n && y != NULL; i++)
+        for (int c = 0; c < 8; c++)
+            to[i] += from[i + c * lda] * factor[c];
+}
+
+static const rls_micro NAME(set) = {ISA_NAME,
+                                    STRIP,
+                                    {NAME(multiply_1), NAME(multiply_2), NAME(multiply_3), NAME(multiply_4),
+                                     NAME(multiply_5), NAME(multiply_6)},
+                                    NAME(pack),
+                                    NAME(add),
+                                    NAME(transpose),
+                                    NAME(substitute),
+                                    NAME(eight_columns)};
+
+#undef LANES
+#undef STRIP
+#undef LINES
+#undef UNROLL
+#undef AHEAD
+#undef KERNEL
+#undef LOW
+#undef HIGH

@@ -1,0 +1,141 @@
+/* ctest: NP 1 */
+/* The innermost kernels of every instruction set that this processor has, against plain sums. */
+#include "linalg/micro.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "linalg/kernels.h"
+#include "support/collective.h"
+
+enum { TILE = RLS_TILE };
+
+static void *numbers(rls_dtype d, int64_t count, uint64_t seed)
+{
+    void *data = calloc((size_t)count + 64, rls_dtype_size(d));
+    if (data == NULL)
+        abort();
+    for (int64_t i = 0; i < count; i++)
+        rls_set(d, data, i, rls_random_normal_at(seed, i, 0));
+    return data;
+}
+
+static void check_multiply(const rls_micro *micro, rls_dtype d, int columns, int64_t k)
+{
+    const int64_t rows = micro->rows, lda = rows + 16, ldc = rows + 3;
+    void *a = numbers(d, lda * k, 1), *b = numbers(d, k * columns, 2), *c = numbers(d, ldc * columns, 3),
+         *before = numbers(d, ldc * columns, 3);
+    const rls_fetch fetch = {a, (int64_t)rls_dtype_size(d) * lda, k, 2};
+    double worst = 0.0;
+    micro->multiply[columns - 1](k, a, lda, b, c, ldc, &fetch);
+    for (int64_t j = 0; j < columns; j++)
+        for (int64_t i = 0; i < ldc; i++) {
+            double sum = rls_get(d, before, i + j * ldc), size = fabs(sum);
+            for (int64_t p = 0; p < k && i < rows; p++) {
+                const double term = rls_get(d, a, i + p * lda) * rls_get(d, b, p * columns + j);
+                sum += term;
+                size += fabs(term);
+            }
+            worst = fmax(worst, fabs(rls_get(d, c, i + j * ldc) - sum) / (rls_dtype_eps(d) * size));
+        }
+    assert_all_le(worst, 4.0 + 2.0 * sqrt((double)k));
+    free(a);
+    free(b);
+    free(c);
+    free(before);
+}
+
+/* A matrix packed strip by strip, its transpose from both forms, and strips added back. */
+static void check_tiles(const rls_micro *micro, rls_dtype d)
+{
+    const int64_t lda = TILE + 16, strip = micro->rows;
+    const size_t size = rls_dtype_size(d);
+    void *a = numbers(d, lda * TILE, 4), *packed = numbers(d, TILE * TILE, 5),
+         *turned = numbers(d, TILE * TILE, 6), *again = numbers(d, TILE * TILE, 7),
+         *sum = numbers(d, lda * TILE, 4);
+    assert_int_equal(TILE % strip, 0);
+    for (int64_t i = 0; i < TILE; i += strip)
+        micro->pack(TILE, rls_at(d, a, i), lda, rls_at(d, packed, i * TILE));
+    micro->transpose(&(rls_tile){packed, strip, strip * TILE}, TILE, TILE, turned);
+    micro->transpose(&(rls_tile){a, lda, strip}, TILE, TILE, again);
+    assert_memory_equal(turned, again, TILE * TILE * size);
+    for (int64_t i = 0; i < TILE; i += strip)
+        micro->add(TILE, rls_at(d, packed, i * TILE), rls_at(d, sum, i), lda);
+    for (int64_t j = 0; j < TILE; j++)
+        for (int64_t i = 0; i < TILE; i++) {
+            const double value = rls_get(d, a, i + j * lda);
+            assert_true(rls_get(d, packed, (i / strip * TILE + j) * strip + i % strip) == value);
+            assert_true(rls_get(d, turned, (j / strip * TILE + i) * strip + j % strip) == value);
+            assert_true(rls_get(d, sum, i + j * lda) == 2.0 * value);
+        }
+    free(a);
+    free(packed);
+    free(turned);
+    free(again);
+    free(sum);
+}
+
+static void check_eight_columns(const rls_micro *micro, rls_dtype d, int64_t n)
+{
+    const int64_t lda = n + 5;
+    void *a = numbers(d, lda * 8, 8), *x = numbers(d, 8, 9), *y = numbers(d, n, 10), *z = numbers(d, n, 11),
+         *before = numbers(d, n, 10), *s = numbers(d, 8, 12);
+    double worst = 0.0;
+    micro->eight_columns(n, a, lda, x, y, z, s);
+    for (int64_t i = 0; i < n; i++) {
+        double sum = rls_get(d, before, i), size = fabs(sum);
+        for (int64_t j = 0; j < 8; j++) {
+            sum += rls_get(d, a, i + j * lda) * rls_get(d, x, j);
+            size += fabs(rls_get(d, a, i + j * lda) * rls_get(d, x, j));
+        }
+        worst = fmax(worst, fabs(rls_get(d, y, i) - sum) / (rls_dtype_eps(d) * size));
+    }
+    for (int64_t j = 0; j < 8; j++) {
+        double sum = 0.0, size = 1e-30;
+        for (int64_t i = 0; i < n; i++) {
+            sum += rls_get(d, a, i + j * lda) * rls_get(d, z, i);
+            size += fabs(rls_get(d, a, i + j * lda) * rls_get(d, z, i));
+        }
+        worst = fmax(worst, fabs(rls_get(d, s, j) - sum) / (rls_dtype_eps(d) * size));
+    }
+    assert_all_le(worst, 4.0 + 2.0 * sqrt((double)n));
+    double again[8]; /* without y: the same */
+    micro->eight_columns(n, a, lda, NULL, NULL, z, again);
+    assert_memory_equal(again, s, 8 * rls_dtype_size(d));
+    free(a);
+    free(x);
+    free(y);
+    free(z);
+    free(before);
+    free(s);
+}
+
+static void check_sets(rls_dtype d)
+{
+    int sets = 0;
+    for (const rls_micro *micro; (micro = rls_micro_at(d, sets)) != NULL; sets++) {
+        print_message("%s, %s: strips of %d\n", rls_dtype_name(d), micro->name, (int)micro->rows);
+        for (int columns = 1; columns <= RLS_MICRO_COLUMNS; columns++)
+            for (int64_t k = 0; k < 200; k += k < 3 ? 1 : 61)
+                check_multiply(micro, d, columns, k);
+        check_tiles(micro, d);
+        for (int64_t n = 0; n < 150; n += n < 3 ? 1 : 29)
+            check_eight_columns(micro, d, n);
+    }
+    assert_true(sets >= 1);
+    assert_true(rls_micro_best(d) == rls_micro_at(d, 0));
+}
+
+static void test_sets(void **state)
+{
+    (void)state;
+    check_sets(RLS_F64);
+    check_sets(RLS_F32);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sets)};
+    return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "micro");
+}
