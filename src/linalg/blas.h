@@ -22,17 +22,13 @@
 RLS_BLAS_PROTOTYPES(double, dgemm_, dgemv_, dger_, dsymm_, dsymv_, dtrsm_, dpotrf_);
 RLS_BLAS_PROTOTYPES(float, sgemm_, sgemv_, sger_, ssymm_, ssymv_, strsm_, spotrf_);
 
-#define RLS_SCALAPACK_PROTOTYPES(real, potrf, potri, symm)                                                   \
-    void potrf(const char *uplo, const int *n, real *a, const int *ia, const int *ja, const int *desca,      \
-               int *info);                                                                                   \
-    void potri(const char *uplo, const int *n, real *a, const int *ia, const int *ja, const int *desca,      \
-               int *info);                                                                                   \
+#define RLS_SCALAPACK_PROTOTYPES(real, symm)                                                                 \
     void symm(const char *side, const char *uplo, const int *m, const int *n, const real *alpha,             \
               const real *a, const int *ia, const int *ja, const int *desca, const real *b, const int *ib,   \
               const int *jb, const int *descb, const real *beta, real *c, const int *ic, const int *jc,      \
               const int *descc)
 
-RLS_SCALAPACK_PROTOTYPES(double, pdpotrf_, pdpotri_, pdsymm_);
-RLS_SCALAPACK_PROTOTYPES(float, pspotrf_, pspotri_, pssymm_);
+RLS_SCALAPACK_PROTOTYPES(double, pdsymm_);
+RLS_SCALAPACK_PROTOTYPES(float, pssymm_);
 
 #endif

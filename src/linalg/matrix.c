@@ -7,10 +7,9 @@
 
 #include "base/memory.h"
 #include "linalg/kernels.h"
+#include "linalg/tiles_room.h"
 
-/* A column takes an odd number of cache lines: with a power of two, equal rows of all columns fall into the
- * same few places of the caches, and BLAS, which reads across columns, runs at two thirds of its speed. */
-static int64_t leading_dimension(int64_t rows, rls_dtype dtype)
+int64_t rls_leading_dimension(int64_t rows, rls_dtype dtype)
 {
     const int64_t line = 64 / (int64_t)rls_dtype_size(dtype);
     const int64_t lines = (rows + line - 1) / line;
@@ -27,7 +26,9 @@ static rls_status matrix_alloc(rls_grid *grid, rls_dtype dtype, int64_t rows, in
                         "a matrix of %" PRId64 " x %" PRId64 " %s in blocks of %" PRId64 " cannot be made",
                         rows, cols, rls_dtype_name(dtype), block);
     void *memory = NULL;
-    rls_status status = rls_alloc_zero(ctx, 1, sizeof(rls_matrix), &memory);
+    rls_status status = rls_tiles_prepare(grid);
+    if (status == RLS_OK)
+        status = rls_alloc_zero(ctx, 1, sizeof(rls_matrix), &memory);
     if (status != RLS_OK)
         return status;
     rls_matrix *a = memory;
@@ -39,7 +40,7 @@ static rls_status matrix_alloc(rls_grid *grid, rls_dtype dtype, int64_t rows, in
         .grid = grid, .rows = {rows, block, grid->p}, .cols = {cols, block, grid->q}, .dtype = dtype};
     a->rows_local = rls_dim_count(a->part.rows, grid->row);
     a->cols_local = rls_dim_count(a->part.cols, grid->col);
-    a->part.ld = leading_dimension(a->rows_local, dtype);
+    a->part.ld = rls_leading_dimension(a->rows_local, dtype);
     /* ScaLAPACK and BLAS index with 32-bit integers. */
     if (a->cols_local > INT_MAX / a->part.ld)
         return rls_fail(ctx, RLS_ERR_MEMORY,

@@ -12,6 +12,11 @@ struct rls_matrix {
     int64_t rows_local, cols_local;
 };
 
+/* The leading dimension for that many rows: a column takes an odd number of cache lines. With a power of two,
+ * equal rows of all columns fall into the same few places of the caches, and BLAS, which reads across
+ * columns, runs at two thirds of its speed. Not collective. */
+int64_t rls_leading_dimension(int64_t rows, rls_dtype dtype);
+
 /* Elements that the local part takes, padding between columns (always 0) included. Not collective. */
 int64_t rls_matrix_storage(const rls_matrix *matrix);
 

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "linalg/kernels.h"
 #include "linalg/symmetric.h"
+#include "linalg/transpose.h"
 
 /* Of a rank and a round: small enough for the buffers to stay in memory that the process has already. */
 enum { ROUND_BYTES = 8 << 20 };
@@ -60,29 +61,6 @@ static void count_recv(mirror_round *r, int64_t ib, int64_t jb, int rank)
     r->recv_counts[rank] += (int)(extent(r, ib) * extent(r, jb));
 }
 
-/* out[j + i * ldout] = in[i + j * ldin] for an m x n block, in tiles that stay in the nearest cache. */
-#define TRANSPOSE(type)                                                                                      \
-    do {                                                                                                     \
-        const type *restrict from =                                                                          \
-            in;                  /* NOLINT(bugprone-macro-parentheses): a type cannot stand in them */       \
-        type *restrict to = out; /* NOLINT(bugprone-macro-parentheses) */                                    \
-        for (int64_t jt = 0; jt < n; jt += TILE)                                                             \
-            for (int64_t i = 0; i < m; i++)                                                                  \
-                for (int64_t j = jt; j < jt + TILE && j < n; j++)                                            \
-                    to[j + i * ldout] = from[i + j * ldin];                                                  \
-    } while (0)
-
-enum { TILE = 16 };
-
-static void transpose(rls_dtype d, int64_t m, int64_t n, const void *in, int64_t ldin, void *out,
-                      int64_t ldout)
-{
-    if (d == RLS_F64)
-        TRANSPOSE(double);
-    else
-        TRANSPOSE(float);
-}
-
 static void *block_at(const mirror_round *r, int64_t row_block, int64_t col_block)
 {
     const rls_cyclic *a = &r->c->part;
@@ -95,7 +73,7 @@ static void pack(mirror_round *r, int64_t ib, int64_t jb, int rank)
 {
     const rls_dtype d = r->c->part.dtype;
     const int64_t m = extent(r, ib), n = extent(r, jb);
-    transpose(d, m, n, block_at(r, ib, jb), r->c->part.ld, rls_at(d, r->send, r->at[rank]), n);
+    rls_transpose(d, m, n, block_at(r, ib, jb), r->c->part.ld, rls_at(d, r->send, r->at[rank]), n);
     r->at[rank] += (int)(m * n);
 }
 
