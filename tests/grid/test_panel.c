@@ -1,6 +1,8 @@
+/* ctest: NP 1 2 3 4 6 9 18 */
 /* Panels: every rank knows what it must hold from the indices alone. */
 #include "grid/panel.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,9 +128,15 @@ static void check_exchange(rls_panel_map *map, int64_t u)
     const double sent = map->sent_bytes;
     rls_panel_row_to_col(map, u, row, col);
     assert_all_int_equal(wrong_in_panel(map, RLS_COL_PANEL, u, col), 0);
-    const double payload =
-        map->grid->p > 1 ? (double)(map->col_local * u) * (double)rls_dtype_size(map->dtype) : 0.0;
-    assert_all(map->sent_bytes - sent == payload);
+    const double size = (double)rls_dtype_size(map->dtype), gathered = (double)(map->col_local * u) * size,
+                 most = map->straight
+                            ? 0.0
+                            : (double)map->shared * (double)((u + map->common - 1) / map->common) * size;
+    const double payload = map->sent_bytes - sent;
+    if (map->grid->p == 1)
+        assert_all(payload == 0.0);
+    else
+        assert_all(gathered <= payload && payload <= gathered + most);
     free(row);
     free(col);
     free(buffer);
@@ -216,6 +224,56 @@ static void test_sum(void **state)
     free(data);
 }
 
+/* S's lower triangle is summed, what was above the diagonal is not looked at. */
+static void test_sum_triangle(void **state)
+{
+    ctx = *state;
+    const int64_t sizes[] = {0, 1, 2, 3, 8, 37, 300};
+    const rls_dtype types[] = {RLS_F64, RLS_F32};
+    const int ranks = rls_context_size(ctx), rank = rls_context_rank(ctx);
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++)
+        for (int d = 0; d < 2; d++) {
+            const int64_t u = sizes[k];
+            void *s = elements_of(u * u, types[d]);
+            for (int64_t j = 0; j < u; j++)
+                for (int64_t i = 0; i < u; i++)
+                    put(types[d], s, i + j * u, i < j ? (double)NAN : element(i, j) + rank);
+            const double bytes = rls_panel_sum_triangle(rls_context_comm(ctx), types[d], u, s);
+            const double packed = (double)(u * (u + 1) / 2) * (double)rls_dtype_size(types[d]);
+            assert_all(bytes == (ranks > 1 ? packed : 0.0));
+            int64_t wrong = 0;
+            for (int64_t j = 0; j < u; j++)
+                for (int64_t i = 0; i < u; i++)
+                    wrong += get(types[d], s, i + j * u) !=
+                             (i < j ? 0.0 : ranks * element(i, j) + ranks * (ranks - 1) / 2);
+            assert_all_int_equal(wrong, 0);
+            free(s);
+        }
+}
+
+/* A rank that has no memory for its share is one failure for all, and the next dealing works. */
+static void test_one_refuses(void **state)
+{
+    ctx = *state;
+    rls_grid *grid = NULL;
+    rls_panel_map map;
+    assert_all_ok(ctx, rls_grid_create(ctx, 0, 0, &grid));
+    assert_all_ok(ctx, rls_agree(ctx, rls_panel_map_init(&map, grid, 40, 8, RLS_F64)));
+    const int last = rls_context_size(ctx) - 1;
+    const int64_t count = rls_context_rank(ctx) == last ? (int64_t)1 << 40 : 1;
+    double vector[40], *row = elements_of(map.row_local * (last + 1), RLS_F64);
+    for (int i = 0; i < 40; i++)
+        vector[i] = element(i, rls_context_rank(ctx));
+    assert_all_status(ctx, rls_vectors_to_panel(&map, RLS_ROW_PANEL, count, RLS_F64, vector, row),
+                      RLS_ERR_MEMORY);
+    assert_all_message(ctx, "on one rank");
+    assert_all_ok(ctx, rls_vectors_to_panel(&map, RLS_ROW_PANEL, 1, RLS_F64, vector, row));
+    assert_all_int_equal(wrong_in_panel(&map, RLS_ROW_PANEL, last + 1, row), 0);
+    free(row);
+    rls_panel_map_free(&map);
+    rls_grid_destroy(&grid);
+}
+
 /* More than fits 32-bit counts on one rank is refused on all, before anything is sent. */
 static void test_too_many(void **state)
 {
@@ -237,6 +295,7 @@ static void test_too_many(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {context_test(test_panels), context_test(test_sum),
+                                       context_test(test_sum_triangle), context_test(test_one_refuses),
                                        context_test(test_too_many)};
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "panel");
 }
