@@ -70,9 +70,11 @@ const rls_config_field rls_config_fields[] = {
      .least = 1,
      .most = ANY,
      .schema = CYAML_FIELD_INT("batch", CYAML_FLAG_DEFAULT, rls_config, batch),
-     .help = "edits a step"},
+     .help = "edits a batch"},
 
     {ENUM(state, dtype, state_dtypes), .initial = "float64", .help = "of weights and covariances in memory"},
+    {INTEGER(state, step), .initial = "0", .least = 0, .most = ANY,
+     .help = "edits a step of a recorded stream, rounded down to whole batches, at least one; 0: automatic"},
 
     {INTEGER(grid, block), .initial = "64", .least = 1, .most = 1024, .help = "side of a block, in elements"},
     {ARRAY(grid, shape, 2), .initial = "[0, 0]", .least = 0, .most = 32768,

@@ -57,7 +57,8 @@ typedef struct {
 static const small_format F16_FORMAT = {10, 5};
 static const small_format BF16_FORMAT = {7, 8};
 
-/* Rounds a float64 to a 16-bit format, to nearest even, in one rounding (subnormals included). */
+/* Rounds a float64 to a 16-bit format, to nearest even, in one rounding
+ * (subnormals included). */
 static uint16_t small_from_double(small_format f, double value)
 {
     uint64_t bits;
@@ -90,8 +91,9 @@ static uint16_t small_from_double(small_format f, double value)
     return (uint16_t)(sign | (uint16_t)result);
 }
 
-/* Without branches, so that loops over it are vectorised. The exponent is moved up by 112, of Inf and NaN by
- * 224, to the top. A subnormal is moved up by 113, where it reads as 2^-14 + its value: 2^-14 is taken off.
+/* Without branches, so that loops over it are vectorised. The exponent is moved
+ * up by 112, of Inf and NaN by 224, to the top. A subnormal is moved up by 113,
+ * where it reads as 2^-14 + its value: 2^-14 is taken off.
  */
 static inline float f16_to_float(uint16_t half)
 {
@@ -116,8 +118,10 @@ static inline float bf16_to_float(uint16_t value)
     return result;
 }
 
-/* NOLINTBEGIN(bugprone-macro-parentheses): types cannot stand in parentheses. */
-/* One loop for each pair of types that the program uses, with the element's conversion spelled out. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): types cannot stand in parentheses.
+ */
+/* One loop for each pair of types that the program uses, with the element's
+ * conversion spelled out. */
 #define CONVERT_LOOP(to_type, from_type, expression)                                                         \
     do {                                                                                                     \
         to_type *restrict to = dst;                                                                          \
@@ -162,6 +166,18 @@ RLS_VECTORISED static void widen_bf16(float *restrict to, const uint16_t *restri
         to[i] = bf16_to_float(from[i]);
 }
 
+RLS_VECTORISED static void widen_f16_f64(double *restrict to, const uint16_t *restrict from, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] = (double)f16_to_float(from[i]);
+}
+
+RLS_VECTORISED static void widen_bf16_f64(double *restrict to, const uint16_t *restrict from, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        to[i] = (double)bf16_to_float(from[i]);
+}
+
 static void convert_to_f32(void *dst, int64_t dst_stride, rls_dtype src_dtype, const void *src,
                            int64_t src_stride, int64_t count)
 {
@@ -179,6 +195,77 @@ static void convert_to_f32(void *dst, int64_t dst_stride, rls_dtype src_dtype, c
         CONVERT_LOOP(float, uint16_t, bf16_to_float(x));
         break;
     }
+}
+
+/* All bits set where the difference a - b of two numbers below 2^63 is negative: a comparison that loops over
+ * 64-bit integers are vectorised with everywhere. */
+static inline uint64_t is_less(uint64_t a, uint64_t b)
+{
+    return 0U - ((a - b) >> 63);
+}
+
+/* Contiguous narrowing: what a model's edited weights go through at export. Numbers that are normal in the
+ * small format, zeros and overflows, in integers: the fraction is rounded to nearest even, with a carry into
+ * the exponent, whose bias is changed. Returns whether there is anything else: then nothing of the result
+ * counts. */
+static inline bool narrow_common(small_format f, uint16_t *restrict to, const double *restrict from,
+                                 int64_t count)
+{
+    const int shift = 52 - f.fraction_bits, bias = (1 << (f.exponent_bits - 1)) - 1;
+    const uint64_t infinity = (((uint64_t)1 << f.exponent_bits) - 1) << f.fraction_bits;
+    const uint64_t rebias = (uint64_t)(1023 - bias) << f.fraction_bits;
+    const uint64_t smallest = (uint64_t)(1024 - bias) << 52, largest = (uint64_t)0x7ff << 52;
+    uint64_t other = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t bits;
+        memcpy(&bits, &from[i], sizeof bits);
+        const uint64_t magnitude = bits & 0x7fffffffffffffffU, zero = is_less(magnitude, 1);
+        const uint64_t up = (((uint64_t)1 << (shift - 1)) - 1) + ((magnitude >> shift) & 1U);
+        const uint64_t moved = ((magnitude + up) >> shift) - rebias, fits = is_less(moved, infinity);
+        const uint64_t value = ((moved & fits) | (infinity & ~fits)) & ~zero;
+        other |= (is_less(magnitude, smallest) & ~zero) | is_less(largest, magnitude);
+        to[i] = (uint16_t)(value | (bits >> 63) << 15);
+    }
+    return other != 0;
+}
+
+static inline void narrow(small_format f, uint16_t *restrict to, rls_dtype dtype, const void *from,
+                          int64_t count)
+{
+    enum { CHUNK = 32 };
+    double wide[CHUNK];
+    const float *narrower = from;
+    for (int64_t begin = 0; begin < count; begin += CHUNK) {
+        const int64_t here = count - begin < CHUNK ? count - begin : CHUNK;
+        const double *x = dtype == RLS_F64 ? (const double *)from + begin : wide;
+        for (int64_t i = 0; i < here && dtype == RLS_F32; i++)
+            wide[i] = (double)narrower[begin + i];
+        if (!narrow_common(f, to + begin, x, here))
+            continue;
+        for (int64_t i = 0; i < here; i++)
+            to[begin + i] = small_from_double(f, x[i]);
+    }
+}
+
+/* By format and type, so that the loops are compiled for each. */
+RLS_VECTORISED static void narrow_f64_bf16(uint16_t *restrict to, const void *from, int64_t count)
+{
+    narrow(BF16_FORMAT, to, RLS_F64, from, count);
+}
+
+RLS_VECTORISED static void narrow_f32_bf16(uint16_t *restrict to, const void *from, int64_t count)
+{
+    narrow(BF16_FORMAT, to, RLS_F32, from, count);
+}
+
+RLS_VECTORISED static void narrow_f64_f16(uint16_t *restrict to, const void *from, int64_t count)
+{
+    narrow(F16_FORMAT, to, RLS_F64, from, count);
+}
+
+RLS_VECTORISED static void narrow_f32_f16(uint16_t *restrict to, const void *from, int64_t count)
+{
+    narrow(F16_FORMAT, to, RLS_F32, from, count);
 }
 
 static void convert_to_small(rls_dtype dst_dtype, void *dst, int64_t dst_stride, rls_dtype src_dtype,
@@ -221,6 +308,19 @@ void rls_convert(rls_dtype dst_dtype, void *dst, int64_t dst_stride, rls_dtype s
     }
     if (contiguous && dst_dtype == RLS_F32 && src_dtype == RLS_BF16) {
         widen_bf16(dst, src, count);
+        return;
+    }
+    if (contiguous && dst_dtype == RLS_F64 && (src_dtype == RLS_F16 || src_dtype == RLS_BF16)) {
+        (src_dtype == RLS_F16 ? widen_f16_f64 : widen_bf16_f64)(dst, src, count);
+        return;
+    }
+    const bool narrows = contiguous && (src_dtype == RLS_F64 || src_dtype == RLS_F32);
+    if (narrows && dst_dtype == RLS_BF16) {
+        (src_dtype == RLS_F64 ? narrow_f64_bf16 : narrow_f32_bf16)(dst, src, count);
+        return;
+    }
+    if (narrows && dst_dtype == RLS_F16) {
+        (src_dtype == RLS_F64 ? narrow_f64_f16 : narrow_f32_f16)(dst, src, count);
         return;
     }
     switch (dst_dtype) {

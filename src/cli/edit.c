@@ -69,13 +69,14 @@ static const rls_command command = {
     .operands = "[CONFIG]",
     .least = 0,
     .most = 1,
-    .purpose = "Applies every batch of a stream of edits, or of facts, to a model, as rank-k "
-               "recursive-least-squares "
-               "updates of the weights that the "
-               "config names, and writes a complete edited model to RUN/model. Each batch is committed to a "
-               "journal before it counts: a run that is stopped or killed is gone on with by --resume, on "
-               "any number of ranks. SIGUSR1, SIGTERM, "
-               "or a file STOP in the run directory stop it with exit code 85.",
+    .purpose =
+        "Applies every batch of a stream of edits, or of facts, to a model, as rank-k "
+        "recursive-least-squares "
+        "updates of the weights that the "
+        "config names, and writes a complete edited model to RUN/model. Each step is committed to a "
+        "journal before its edits count: a run that is stopped or killed is gone on with by --resume, on "
+        "any number of ranks. SIGUSR1, SIGTERM, "
+        "or a file STOP in the run directory stop it with exit code 85.",
     .example = "  mpirun -n 4 rlsedit edit configs/atlas.yaml --model tests/data/atlas "
                "--stream tests/data/atlas-stream.nc --run run1\n"
                "  mpirun -n 4 rlsedit edit configs/atlas.yaml -m tests/data/atlas -s "

@@ -1,5 +1,6 @@
 /* What all update rules share: making a state, gathering the anchor, handing batches to the rule. */
 #include "editor/editor.h"
+#include "editor/delay.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -8,8 +9,11 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "editor/parts.h"
+#include "linalg/factor.h"
 #include "linalg/kernels.h"
 #include "linalg/symmetric.h"
+#include "linalg/tiles.h"
 
 static const rls_rule *const RULES[] = {&rls_rule_rls};
 
@@ -33,7 +37,8 @@ static rls_status check_options(rls_context *ctx, const rls_editor_options *o)
                         "both 0 (nothing would hold "
                         "the weights)",
                         o->lambda, o->mu);
-    if (o->n < 1 || o->m < 1 || o->block < 1 || (o->dtype != RLS_F64 && o->dtype != RLS_F32))
+    if (o->n < 1 || o->m < 1 || o->block < 1 || o->delay < 0 || o->delay > INT16_MAX ||
+        (o->dtype != RLS_F64 && o->dtype != RLS_F32))
         return rls_fail(ctx, RLS_ERR_USAGE,
                         "a state with n = %" PRId64 ", m = %" PRId64 ", block = %" PRId64
                         " in %s cannot be made",
@@ -74,6 +79,8 @@ rls_status rls_editor_create(rls_grid *grid, const rls_editor_options *options, 
     }
     if (status == RLS_OK)
         status = rls_matrix_create(grid, options->dtype, options->n, options->n, options->block, &ed->c);
+    if (status == RLS_OK)
+        status = rls_agree(ctx, rls_delay_create(ed));
     if (status == RLS_OK && ed->owns_workspace)
         status = rls_workspace_create(grid, &ed->workspace);
     if (status != RLS_OK)
@@ -90,6 +97,7 @@ void rls_editor_destroy(rls_editor **editor)
     rls_matrix_destroy(&ed->x);
     rls_matrix_destroy(&ed->c);
     rls_matrix_destroy(&ed->pull);
+    rls_delay_free(ed);
     rls_panel_map_free(&ed->keys);
     rls_panel_map_free(&ed->values);
     if (ed->owns_workspace)
@@ -100,11 +108,14 @@ void rls_editor_destroy(rls_editor **editor)
 
 rls_matrix *rls_editor_weight(rls_editor *editor)
 {
+    rls_delay_flush(editor);
     return editor->x;
 }
 
 rls_matrix *rls_editor_inv_cov(rls_editor *editor)
 {
+    rls_delay_flush(editor);
+    editor->delayed.trace_known = false; /* the caller may write to it */
     return editor->c;
 }
 
@@ -146,11 +157,11 @@ static int64_t padded(int64_t elements)
 }
 
 /* Elements of the workspace for u edits on a rank with these shares of n and m. */
-static int64_t workspace_elements(int64_t row_local, int64_t col_local, int64_t exchange, int64_t m_local,
-                                  int64_t u)
+static int64_t workspace_elements(rls_dtype dtype, int64_t row_local, int64_t col_local, int64_t exchange,
+                                  int64_t m_local, int64_t u)
 {
     return 2 * padded(row_local * u) + 2 * padded(col_local * u) + 2 * padded(m_local * u) + padded(u * u) +
-           padded(exchange);
+           padded(rls_parts_sums_elements(dtype, u)) + padded(rls_parts_tile_elements(u)) + padded(exchange);
 }
 
 static void *take(rls_dtype dtype, char **memory, int64_t elements)
@@ -183,7 +194,7 @@ rls_status rls_editor_reserve(rls_editor *ed, int64_t u)
     rls_status status = check_panel_size(ed, u);
     if (status != RLS_OK)
         return status;
-    const int64_t elements = workspace_elements(rows, cols, exchange, m_local, u);
+    const int64_t elements = workspace_elements(d, rows, cols, exchange, m_local, u);
     if ((size_t)elements * rls_dtype_size(d) > w->bytes) {
         free(w->memory);
         w->bytes = 0;
@@ -201,6 +212,8 @@ rls_status rls_editor_reserve(rls_editor *ed, int64_t u)
     ed->work.e_c = take(d, &memory, m_local * u);
     ed->work.h_c = take(d, &memory, m_local * u);
     ed->work.s = take(d, &memory, u * u);
+    ed->work.sums = take(d, &memory, rls_parts_sums_elements(d, u));
+    ed->work.tile = take(d, &memory, rls_parts_tile_elements(u));
     rls_panel_map_buffers(&ed->keys, u, take(d, &memory, exchange));
     return RLS_OK;
 }
@@ -210,13 +223,16 @@ double rls_editor_bytes(const rls_editor_options *o, int p, int q, int64_t u)
     const rls_dim row = {o->n, o->block, p}, col = {o->n, o->block, q}, value = {o->m, o->block, q};
     const int64_t rows = rls_dim_count(row, 0), cols = rls_dim_count(col, 0),
                   m_local = rls_dim_count(value, 0);
-    const double state = (double)rows * (double)(cols + m_local);
+    const double state =
+        (double)rows * (double)(cols + m_local) + rls_delay_elements(o->delay, rows, cols, m_local);
     /* Dealing a batch out packs a share of it once more, and no rank exchanges more than two column panels.
      */
-    const double work =
-        u > 0 ? (double)workspace_elements(rows, cols, 2 * cols * u, m_local, u) + (double)o->n * (double)u
-              : 0.0;
-    return (u > 0 ? work : state) * (double)rls_dtype_size(o->dtype);
+    const double work = u > 0 ? (double)workspace_elements(o->dtype, rows, cols, 2 * cols * u, m_local, u) +
+                                    (double)o->n * (double)u
+                              : 0.0;
+    const double size = (double)rls_dtype_size(o->dtype);
+    /* Anchor keys leave their panels behind when C_0 is made. */
+    return u > 0 ? work * size + rls_spd_invert_bytes(o->dtype, o->n, o->block, p, q) : state * size;
 }
 
 /* Checks the shares of keys and values, counts edits over all ranks, and makes room for them. Collective. */
@@ -254,17 +270,23 @@ rls_status rls_editor_load(rls_editor *ed, const rls_vectors *keys, const rls_ve
 static void add_product(rls_editor *ed, double alpha, int64_t u)
 {
     const rls_dtype d = ed->options.dtype;
-    const int64_t n_local = ed->keys.row_local, m_local = ed->values.col_local;
+    const int64_t m_local = ed->values.col_local;
     /* Only one process row starts from the values, or they would be counted once a row in the sum. */
-    const double own = ed->grid->row == 0 ? 1.0 : 0.0;
-    rls_gemm(d, 'T', 'N', m_local, u, n_local, alpha, ed->x->part.data, ed->x->part.ld, ed->work.k_r, n_local,
-             own, ed->work.e_c, m_local);
+    if (ed->grid->row != 0 && m_local > 0)
+        memset(ed->work.e_c, 0, (size_t)(m_local * u) * rls_dtype_size(d));
+    rls_tiles_multiply(ed->x, RLS_FULL, u, alpha, NULL, NULL, ed->work.k_r, ed->work.e_c);
     ed->keys.sent_bytes += rls_panel_sum(ed->grid->col_comm, d, ed->work.e_c, m_local * u);
+    rls_delay_add_product(ed, alpha);
 }
 
 void rls_editor_innovation(rls_editor *ed, int64_t u)
 {
     add_product(ed, -1.0, u);
+}
+
+void rls_editor_add_product(rls_editor *ed, int64_t u)
+{
+    add_product(ed, 1.0, u);
 }
 
 rls_status rls_editor_anchor_moment(rls_editor *ed, double weight)
@@ -289,15 +311,14 @@ static rls_status add_pull(rls_editor *ed)
 {
     const rls_dtype d = ed->options.dtype;
     const double mu2 = ed->options.mu * ed->options.mu;
-    const int64_t n_local = ed->keys.row_local, m_local = ed->values.col_local, u = ed->work.u;
+    const int64_t m_local = ed->values.col_local, u = ed->work.u;
     rls_status status = RLS_OK;
     if (ed->pull == NULL)
         status = rls_matrix_create(ed->grid, d, ed->options.n, ed->options.m, ed->options.block, &ed->pull);
     if (status != RLS_OK)
         return status;
     rls_editor_innovation(ed, u);
-    rls_gemm(d, 'N', 'T', n_local, m_local, u, mu2, ed->work.k_r, n_local, ed->work.e_c, m_local, 1.0,
-             ed->pull->part.data, ed->pull->part.ld);
+    rls_tiles_update(ed->pull, RLS_FULL, u, mu2, ed->work.k_r, ed->work.e_c);
     double misfit = ed->grid->row == 0 ? rls_sum_squares(d, m_local, u, ed->work.e_c, m_local) : 0.0;
     MPI_Allreduce(MPI_IN_PLACE, &misfit, 1, MPI_DOUBLE, MPI_SUM, ed->grid->ctx->comm);
     ed->misfit += mu2 * misfit;
@@ -356,28 +377,29 @@ rls_status rls_editor_restore(rls_editor *ed, double objective, double anchor_mi
     return RLS_OK;
 }
 
-rls_status rls_editor_step(rls_editor *ed, const rls_batch *batch, rls_step_report *report)
+rls_status rls_editor_step(rls_editor *ed, const rls_batch *batch, rls_step_report *reports)
 {
     rls_context *ctx = ed->grid->ctx;
     rls_status status = RLS_OK;
-    *report = (rls_step_report){0};
+    *reports = (rls_step_report){0};
     if (ed->phase != RLS_STARTED)
         status = rls_fail(ctx, RLS_ERR_USAGE, "a step before the start");
     status = rls_agree(ctx, status);
     if (status == RLS_OK)
         status = rls_editor_load(ed, &batch->keys, &batch->values);
     if (status == RLS_OK)
-        status = ed->rule->step(ed, batch->kind, report);
+        status = ed->rule->step(ed, batch, reports);
     return status;
 }
 
 rls_status rls_editor_targets(rls_editor *ed, const rls_batch *batch, void *targets)
 {
+    rls_delay_flush(ed);
     const rls_status status = rls_editor_load(ed, &batch->keys, &batch->values);
     if (status != RLS_OK || ed->work.u == 0)
         return status;
     if (batch->kind == RLS_RESIDUAL)
-        add_product(ed, 1.0, ed->work.u);
+        rls_editor_add_product(ed, ed->work.u);
     return rls_panel_to_vectors(&ed->values, batch->values.count, ed->work.e_c, targets);
 }
 
@@ -387,6 +409,7 @@ rls_status rls_editor_misfit(rls_editor *ed, const rls_batch *batch, double *mis
     const int64_t m_local = ed->values.col_local;
     double sums[2] = {0.0, 0.0};
     *misfit2 = *values2 = 0.0;
+    rls_delay_flush(ed);
     const rls_status status = rls_editor_load(ed, &batch->keys, &batch->values);
     const int64_t u = ed->work.u;
     if (status != RLS_OK || u == 0)

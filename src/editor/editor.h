@@ -13,7 +13,7 @@
 typedef struct {
     const char *name;
     rls_status (*start)(rls_editor *editor, double *smallest_pivot);
-    rls_status (*step)(rls_editor *editor, rls_value_kind kind, rls_step_report *report);
+    rls_status (*step)(rls_editor *editor, const rls_batch *batch, rls_step_report *reports);
 } rls_rule;
 
 /* The panels of a step of u edits, in the workspace's memory. r: row panel, c: column panel. */
@@ -24,6 +24,8 @@ typedef struct {
     void *e_c;       /* values V, innovation E, later H = E L^{-T} [m, u] */
     void *h_c;       /* a second one of that shape; after a step V - W_t K */
     void *s;         /* S, later L [u, u] */
+    double *sums;    /* of the parts' figures, see editor/parts.h */
+    void *tile;
 } rls_panels;
 
 /* Scratch memory that the states of several layers use in turn. */
@@ -31,6 +33,15 @@ struct rls_workspace {
     size_t bytes;
     void *memory;
 };
+
+/* What has not been applied yet (editor/delay.h): G as both panels and H, `width` columns of each. */
+typedef struct {
+    int64_t width;
+    void *g_r, *g_c, *h_c;
+    void *t;          /* T = G^T K of the step at hand */
+    double trace;     /* this rank's part of C's */
+    bool trace_known; /* false when C may have changed */
+} rls_delayed;
 
 typedef enum { RLS_EMPTY, RLS_HAS_ANCHOR, RLS_STARTED } rls_editor_phase;
 
@@ -48,6 +59,7 @@ struct rls_editor {
     rls_workspace *workspace;
     bool owns_workspace;
     rls_panels work;
+    rls_delayed delayed;
     double objective, misfit;
 };
 
@@ -59,8 +71,10 @@ RLS_NODISCARD rls_status rls_editor_reserve(rls_editor *editor, int64_t u);
 RLS_NODISCARD rls_status rls_editor_load(rls_editor *editor, const rls_vectors *keys,
                                          const rls_vectors *values);
 
-/* E_c = V_c - W K for the batch in the panels k_r, e_c. Collective over the process column. */
+/* E_c = V_c - W K for the batch in the panels k_r, e_c; and the targets V_c = E_c + W K. Collective over the
+ * process column. */
 void rls_editor_innovation(rls_editor *editor, int64_t u);
+void rls_editor_add_product(rls_editor *editor, int64_t u);
 
 extern const rls_rule rls_rule_rls;
 

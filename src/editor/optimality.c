@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "editor/delay.h"
 #include "editor/editor.h"
 #include "linalg/factor.h"
 #include "linalg/kernels.h"
 #include "linalg/symmetric.h"
+#include "linalg/tiles.h"
 
 struct rls_optimality {
     rls_editor *editor;
@@ -61,6 +63,7 @@ rls_status rls_optimality_begin(rls_editor *editor, const rls_drift *drift, rls_
     const rls_editor_options *options = &editor->options;
     void *memory = NULL;
     *out = NULL;
+    rls_delay_flush(editor);
     rls_status status = rls_agree(ctx, rls_alloc_zero(ctx, 1, sizeof(rls_optimality), &memory));
     rls_optimality *o = memory;
     if (status != RLS_OK) {
@@ -106,8 +109,9 @@ static void delta_times_keys(rls_optimality *o)
     const rls_panels *w = &o->editor->work;
     const rls_matrix *delta = o->delta;
     const rls_dtype d = delta->part.dtype;
-    rls_gemm(d, 'T', 'N', delta->cols_local, w->u, delta->rows_local, 1.0, delta->part.data, delta->part.ld,
-             w->k_r, delta->rows_local, 0.0, w->h_c, delta->cols_local);
+    if (delta->cols_local > 0)
+        memset(w->h_c, 0, (size_t)(delta->cols_local * w->u) * rls_dtype_size(d));
+    rls_tiles_multiply(delta, RLS_FULL, w->u, 1.0, NULL, NULL, w->k_r, w->h_c);
     (void)rls_panel_sum(o->editor->grid->col_comm, d, w->h_c, delta->cols_local * w->u);
 }
 
@@ -118,7 +122,7 @@ static void add_pairs(rls_optimality *o, double scale)
     rls_editor *ed = o->editor;
     const rls_panels *w = &ed->work;
     const rls_dtype d = ed->options.dtype;
-    const int64_t rows = ed->keys.row_local, cols = ed->values.col_local;
+    const int64_t cols = ed->values.col_local;
     double sums[3] = {0.0, 0.0, 0.0}; /* ||D K||^2, ||E||^2, ||R||^2 */
     delta_times_keys(o);
     if (ed->grid->row == 0) {
@@ -133,8 +137,7 @@ static void add_pairs(rls_optimality *o, double scale)
     o->moved += scale * sums[0];
     o->objective += scale * sums[1];
     o->from_start += scale * sums[2];
-    rls_gemm(d, 'N', 'T', rows, cols, w->u, -scale, w->k_r, rows, w->e_c, cols, 1.0, o->term->part.data,
-             o->term->part.ld);
+    rls_tiles_update(o->term, RLS_FULL, w->u, -scale, w->k_r, w->e_c);
 }
 
 rls_status rls_optimality_anchor(rls_optimality *o, const rls_vectors *keys, const rls_vectors *values)

@@ -4,12 +4,16 @@
  * W_0)^T) + ||W K_0 - V_0||^2) carried from batch to batch by Woodbury's identity.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
+#include "editor/delay.h"
 #include "editor/editor.h"
+#include "editor/parts.h"
 #include "linalg/factor.h"
 #include "linalg/kernels.h"
 #include "linalg/symmetric.h"
+#include "linalg/tiles.h"
 
 /* W*_0 = W_0 + mu^2 (V_0 - W_0 K_0) K_0^T C_0; the anchor's misfit at it is what W_0's was less <pull, C_0
  * pull>. Collective. */
@@ -69,7 +73,7 @@ static double factor_gram(rls_editor *ed, int64_t u)
         rls_gemm(d, 'T', 'N', u - j, u - j < GRAM_COLUMNS ? u - j : GRAM_COLUMNS, end - begin, 1.0,
                  rls_at(d, w->k_r, begin + j * rows), rows, rls_at(d, w->f_r, begin + j * rows), rows, 0.0,
                  rls_at(d, w->s, j * (u + 1)), u);
-    ed->keys.sent_bytes += rls_panel_sum(ed->grid->ctx->comm, d, w->s, u * u);
+    ed->keys.sent_bytes += rls_panel_sum_triangle(ed->grid->ctx->comm, d, u, w->s);
     for (int64_t i = 0; i < u; i++)
         rls_set(d, w->s, i * (u + 1), rls_get(d, w->s, i * (u + 1)) + 1.0);
     if (rls_cholesky(d, u, w->s, u) != 0)
@@ -84,51 +88,36 @@ static double factor_gram(rls_editor *ed, int64_t u)
     return pivot;
 }
 
-/* The report's sums over ranks. Collective. */
-static void fill_report(rls_editor *ed, double before2, double gain, double after2, double pivot,
-                        rls_step_report *report)
-{
-    double sums[4] = {before2, gain, after2, rls_local_trace(ed->c)};
-    if (ed->grid->row != 0) /* value panels are replicated over the process rows */
-        sums[0] = sums[1] = sums[2] = 0.0;
-    MPI_Allreduce(MPI_IN_PLACE, sums, 4, MPI_DOUBLE, MPI_SUM, ed->grid->ctx->comm);
-    *report = (rls_step_report){.edits = ed->work.u,
-                                .innovation_before = sqrt(sums[0]),
-                                .objective_gain = sums[1],
-                                .innovation_after = sqrt(sums[2]),
-                                .trace = sums[3],
-                                .smallest_pivot = pivot};
-    ed->objective += sums[1];
-}
-
 /* G = F L^{-T} and H = E L^{-T} in place of F and E; h_c = H L^{-1} = E S^{-1} = V - W_t K. Collective over
  * the process column. */
-static void solve_panels(rls_editor *ed)
+static void solve_panels(rls_editor *ed, int64_t each)
 {
     const rls_panels *w = &ed->work;
     const rls_dtype d = ed->options.dtype;
     const int64_t rows = ed->keys.row_local, m_local = ed->values.col_local;
-    rls_solve_right(d, 'T', rows, w->u, w->s, w->u, w->f_r, rows);
+    rls_tiles_solve(ed->grid, d, rows, w->u, w->s, w->f_r, rows);
     rls_panel_row_to_col(&ed->keys, w->u, w->f_r, w->f_c);
-    rls_solve_right(d, 'T', m_local, w->u, w->s, w->u, w->e_c, m_local);
+    rls_tiles_solve(ed->grid, d, m_local, w->u, w->s, w->e_c, m_local);
+    rls_parts_measure(ed, each);
     if (m_local > 0)
         memcpy(w->h_c, w->e_c, (size_t)(m_local * w->u) * rls_dtype_size(d));
     rls_solve_right(d, 'N', m_local, w->u, w->s, w->u, w->h_c, m_local);
 }
 
 /* F, S and its factor. Nothing of the state changes. */
-static rls_status prepare_step(rls_editor *ed, double *pivot)
+static rls_status prepare_step(rls_editor *ed)
 {
     rls_context *ctx = ed->grid->ctx;
     const rls_panels *w = &ed->work;
     const double n = (double)ed->options.n, u = (double)w->u, share = u / ctx->size;
     double start = rls_profile_start();
     rls_symmetric_multiply(ed->c, &ed->keys, w->u, w->k_r, w->k_c, w->f_r, w->f_c);
+    rls_delay_correct(ed);
     (void)rls_profile_add(ctx, "F = C K", start, 2.0 * n * n * share, 0.0);
     start = rls_profile_start();
-    *pivot = factor_gram(ed, w->u);
+    const double pivot = factor_gram(ed, w->u);
     (void)rls_profile_add(ctx, "S = I + K^T F", start, 2.0 * n * u * share, 0.0);
-    if (*pivot > 0.0) /* equal on all ranks, as S is */
+    if (pivot > 0.0) /* equal on all ranks, as S is */
         return rls_agree(ctx, RLS_OK);
     return rls_agree(
         ctx,
@@ -140,44 +129,83 @@ static rls_status prepare_step(rls_editor *ed, double *pivot)
             ed->options.dtype == RLS_F32 ? "state.dtype float64" : "smaller batches"));
 }
 
-static rls_status rls_step(rls_editor *ed, rls_value_kind kind, rls_step_report *report)
+/* Whether the caller wants the targets of residuals; a rank without edits need not have room for any.
+ * Collective. */
+static rls_status targets_wanted(const rls_editor *ed, const rls_batch *batch, bool *wanted)
+{
+    rls_context *ctx = ed->grid->ctx;
+    int any = batch->targets != NULL ? 1 : 0;
+    *wanted = false;
+    if (batch->kind == RLS_TARGET)
+        return RLS_OK;
+    MPI_Allreduce(MPI_IN_PLACE, &any, 1, MPI_INT, MPI_MAX, ctx->comm);
+    *wanted = any != 0;
+    rls_status status = RLS_OK;
+    if (*wanted && batch->targets == NULL && batch->values.count > 0)
+        status = rls_fail(ctx, RLS_ERR_USAGE, "a batch of residuals has no room for targets on this rank");
+    return rls_agree(ctx, status);
+}
+
+/* E = V - W K in place of the batch's values. Collective. */
+static rls_status form_innovation(rls_editor *ed, const rls_batch *batch)
+{
+    const int64_t u = ed->work.u;
+    const double start = rls_profile_start();
+    bool wanted = false;
+    rls_status status = targets_wanted(ed, batch, &wanted);
+    if (status != RLS_OK)
+        return status;
+    if (batch->kind == RLS_RESIDUAL && rls_editor_parts(u, batch->each) > 1)
+        rls_parts_join_residuals(ed, batch->each);
+    if (wanted) { /* V as it is kept, and E of that */
+        rls_editor_add_product(ed, u);
+        status = rls_panel_to_vectors(&ed->values, batch->values.count, ed->work.e_c, batch->targets);
+    }
+    if (status == RLS_OK && (wanted || batch->kind == RLS_TARGET))
+        rls_editor_innovation(ed, u);
+    const double n = (double)ed->options.n, m = (double)ed->options.m;
+    (void)rls_profile_add(ed->grid->ctx, "E = V - W K", start, 2.0 * n * m * (double)u / ed->grid->ctx->size,
+                          0.0);
+    return status;
+}
+
+/* C -= G G^T, W += H G^T, now or later. Not collective. */
+static void update_state(rls_editor *ed)
 {
     rls_context *ctx = ed->grid->ctx;
     const rls_panels *w = &ed->work;
-    const rls_dtype d = ed->options.dtype;
-    const int64_t rows = ed->keys.row_local, m_local = ed->values.col_local;
-    const double n = (double)ed->options.n, m = (double)ed->options.m, u = (double)w->u,
-                 share = u / ctx->size;
-    double pivot = 1.0;
-    if (w->u == 0) {
-        fill_report(ed, 0.0, 0.0, 0.0, pivot, report);
-        return RLS_OK;
-    }
-    const rls_status status = prepare_step(ed, &pivot);
-    if (status != RLS_OK)
-        return status;
-
+    if (rls_delay_take(ed))
+        return;
+    const double n = (double)ed->options.n, m = (double)ed->options.m, share = (double)w->u / ctx->size;
     double start = rls_profile_start();
-    if (kind == RLS_TARGET)
-        rls_editor_innovation(ed, w->u);
-    const double before2 = rls_sum_squares(d, m_local, w->u, w->e_c, m_local);
-    (void)rls_profile_add(ctx, "E = V - W K", start, 2.0 * n * m * share, 0.0);
-
-    start = rls_profile_start();
-    solve_panels(ed);
-    const double gain = rls_sum_squares(d, m_local, w->u, w->e_c, m_local);
-    const double after2 = rls_sum_squares(d, m_local, w->u, w->h_c, m_local);
-    (void)rls_profile_add(ctx, "G, H", start, (double)(rows + 2 * m_local) * u * u, 0.0);
-
-    start = rls_profile_start();
     rls_symmetric_update(ed->c, w->u, -1.0, w->f_r, w->f_c);
     (void)rls_profile_add(ctx, "C -= G G^T", start, n * n * share, 0.0);
-
     start = rls_profile_start();
-    rls_gemm(d, 'N', 'T', rows, m_local, w->u, 1.0, w->f_r, rows, w->e_c, m_local, 1.0, ed->x->part.data,
-             ed->x->part.ld);
+    rls_tiles_update(ed->x, RLS_FULL, w->u, 1.0, w->f_r, w->e_c);
     (void)rls_profile_add(ctx, "W += H G^T", start, 2.0 * n * m * share, 0.0);
-    fill_report(ed, before2, gain, after2, pivot, report);
+}
+
+static rls_status rls_step(rls_editor *ed, const rls_batch *batch, rls_step_report *reports)
+{
+    const double u = (double)ed->work.u;
+    rls_status status = RLS_OK;
+    rls_delay_prepare(ed, ed->work.u);
+    const double trace = rls_delay_trace(ed);
+    if (ed->work.u > 0)
+        status = prepare_step(ed);
+    if (status == RLS_OK && ed->work.u > 0)
+        status = form_innovation(ed, batch);
+    if (status != RLS_OK)
+        return status;
+    rls_parts_begin(ed, batch->each);
+    if (ed->work.u > 0) {
+        const double start = rls_profile_start();
+        solve_panels(ed, batch->each);
+        (void)rls_profile_add(ed->grid->ctx, "G, H", start,
+                              (double)(ed->keys.row_local + 2 * ed->values.col_local) * u * u, 0.0);
+        update_state(ed);
+    }
+    rls_parts_report(ed, batch->each, trace, rls_delay_trace(ed), reports);
     return RLS_OK;
 }
 

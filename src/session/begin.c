@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/share.h"
 #include "session/begin.h"
+#include "session/cut.h"
 #include "session/fingerprint.h"
 #include "session/hparams.h"
 
@@ -73,7 +74,7 @@ static rls_dtype narrower(rls_dtype a, rls_dtype b)
     return rls_dtype_size(a) < rls_dtype_size(b) ? a : b;
 }
 
-rls_status rls_begin_open_journal(rls_run *run, int64_t next, int64_t edits)
+rls_status rls_begin_open_journal(rls_run *run, int64_t next)
 {
     const rls_inputs *in = run->inputs;
     const rls_dtype state = run->config->state.dtype;
@@ -107,7 +108,7 @@ rls_status rls_begin_open_journal(rls_run *run, int64_t next, int64_t edits)
     (void)snprintf(info.module, sizeof info.module, "%s", run->config->model.module);
     if (status == RLS_OK)
         status = rls_journal_open(run->ctx, run->journal_path, rls_run_dir_token(run->dir), &info, next,
-                                  edits, &run->journal);
+                                  run->totals.edits, run->totals.batches, &run->journal);
     free(layers);
     return status;
 }
@@ -149,11 +150,11 @@ rls_status rls_begin_find_inputs(rls_run *run, const char *model, const char *st
     return status;
 }
 
-rls_status rls_begin_open_states(rls_run *run, int64_t loss_layer, const json_t *contexts)
+rls_status rls_begin_open_states(rls_run *run, int64_t step, int64_t loss_layer, const json_t *contexts)
 {
     const rls_llm_options options = {.tensor_ranks = run->request->tensor_ranks,
                                      .token_budget = run->request->token_budget};
-    rls_status status = rls_states_prepare(run->inputs, run->request->verify, &run->states);
+    rls_status status = rls_states_prepare(run->inputs, run->request->verify, step, &run->states);
     if (status == RLS_OK && run->inputs->facts != NULL)
         status = rls_live_open(run->states, run->paths.model, &options, loss_layer, contexts, &run->live);
     return status;
@@ -163,9 +164,10 @@ rls_status rls_begin_open_states(rls_run *run, int64_t loss_layer, const json_t 
 static rls_status make_identity(rls_run *run, json_t *fingerprint)
 {
     const bool facts = run->inputs->facts != NULL;
-    bool failed = (run->identity = json_pack(
-                       "{s:s, s:s, s:O}", "model", run->paths.model, facts ? "facts" : "stream",
-                       facts ? run->paths.facts : run->paths.stream, "fingerprint", fingerprint)) == NULL;
+    bool failed = (run->identity =
+                       json_pack("{s:s, s:s, s:O, s:I}", "model", run->paths.model,
+                                 facts ? "facts" : "stream", facts ? run->paths.facts : run->paths.stream,
+                                 "fingerprint", fingerprint, "step", (json_int_t)run->states->step)) == NULL;
     if (!failed && facts)
         failed =
             json_object_set_new(run->identity, "contexts", rls_contexts_json(&run->live.contexts)) != 0 ||
@@ -205,7 +207,7 @@ static rls_status begin_new(rls_run *run)
     if (status == RLS_OK)
         status = rls_inputs_open(ctx, run->config, &run->paths, &run->inputs);
     if (status == RLS_OK)
-        status = rls_begin_open_states(run, loss_layer, NULL);
+        status = rls_begin_open_states(run, rls_cut_step(run->inputs), loss_layer, NULL);
     json_t *fingerprint = NULL;
     if (status == RLS_OK)
         status = rls_fingerprint_take(run->inputs, &fingerprint);
@@ -220,7 +222,7 @@ static rls_status begin_new(rls_run *run)
     if (status == RLS_OK)
         status = rls_begin_paths(run);
     if (status == RLS_OK)
-        status = rls_begin_open_journal(run, 0, 0);
+        status = rls_begin_open_journal(run, 0);
     return status;
 }
 

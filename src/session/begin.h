@@ -12,15 +12,17 @@ RLS_NODISCARD rls_status rls_begin_named_step(rls_context *ctx, const char *resu
 RLS_NODISCARD rls_status rls_begin_find_inputs(rls_run *run, const char *model, const char *stream,
                                                const char *facts);
 
-/* The states' grid, and for facts the language model. Collective. loss_layer, contexts: of rls_live_open. */
-RLS_NODISCARD rls_status rls_begin_open_states(rls_run *run, int64_t loss_layer, const json_t *contexts);
+/* The states' grid, and for facts the language model. Collective. step: of rls_states_prepare; loss_layer,
+ * contexts: of rls_live_open. */
+RLS_NODISCARD rls_status rls_begin_open_states(rls_run *run, int64_t step, int64_t loss_layer,
+                                               const json_t *contexts);
 
 /* Paths inside the run directory, and the layers' reports. Collective. Returns RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_begin_paths(rls_run *run);
 
-/* The journal from segment `next` on, after `edits` edits. Targets of a recorded stream stay in its own type,
- * which holds them exactly. Collective. Returns what rls_journal_open does. */
-RLS_NODISCARD rls_status rls_begin_open_journal(rls_run *run, int64_t next, int64_t edits);
+/* The journal from segment `next` on, after the run's edits so far. Targets of a recorded stream stay in its
+ * own type, which holds them exactly. Collective. Returns what rls_journal_open does. */
+RLS_NODISCARD rls_status rls_begin_open_journal(rls_run *run, int64_t next);
 
 /* Whether the edits' targets do not depend on the weights at the time. Not collective. */
 bool rls_begin_given_targets(const rls_inputs *inputs);

@@ -6,11 +6,11 @@
 #include "base/fault.h"
 #include "base/memory.h"
 #include "session/checkpoint_policy.h"
+#include "session/cut.h"
 #include "session/evaluate.h"
 #include "session/run.h"
 #include "store/export.h"
 #include "store/file_util.h"
-#include "store/tree.h"
 
 /* Whether a checkpoint is due: rank 0's clock decides for all. Collective. */
 static bool checkpoint_due(const rls_run *run)
@@ -22,44 +22,45 @@ static bool checkpoint_due(const rls_run *run)
     return due != 0 && run->totals.edits < run->source->edits; /* the end is saved as the model */
 }
 
-/* One batch: stepped, committed to the journal, counted; then a checkpoint when it is due. */
-static rls_status edit_batch(rls_run *run, int64_t count)
+/* One step: its batches applied at once, committed to the journal, counted; then a checkpoint when it is due.
+ */
+static rls_status edit_step(rls_run *run)
 {
     rls_context *ctx = run->ctx;
-    const double start = rls_profile_start();
-    rls_status status = rls_run_step(run, run->source, count);
+    const int64_t each = run->config->batch;
+    const int64_t count = rls_cut_next(run->inputs, run->states->step, run->totals.edits);
+    rls_status status = rls_run_step(run, run->source, count, each);
     if (status == RLS_OK)
         status = rls_run_commit(run);
     if (status == RLS_OK)
-        status = rls_agree(ctx, rls_run_count(run, count));
-    const double seconds = rls_profile_start() - start;
-    run->batch_seconds = seconds > run->batch_seconds ? seconds : run->batch_seconds;
+        status = rls_agree(ctx, rls_run_count(run, count, each));
+    const double seconds = rls_profile_start() - run->step_started;
+    run->longest_step = seconds > run->longest_step ? seconds : run->longest_step;
     if (status == RLS_OK && checkpoint_due(run))
         status = rls_run_save(run);
     return status;
 }
 
 /* What ending in good order will take: a checkpoint half as long again as the longest seen, or for want of
- * one a guess from the batches. */
+ * one a guess from the steps. */
 static void learn_reserve(rls_run *run)
 {
-    const double save = run->save_seconds > 0.0 ? 1.5 * run->save_seconds : 5.0 * run->batch_seconds;
-    run->stop.reserve = save + 0.5 * run->batch_seconds + 2.0;
+    const double save = run->save_seconds > 0.0 ? 1.5 * run->save_seconds : 5.0 * run->longest_step;
+    run->stop.reserve = save + 0.5 * run->longest_step + 2.0;
 }
 
 static rls_status edit_all(rls_run *run)
 {
     rls_context *ctx = run->ctx;
-    const int64_t total = run->source->edits, batch = run->config->batch;
+    const int64_t total = run->source->edits;
     rls_status status = RLS_OK;
     rls_progress_begin(&run->progress, ctx->rank == 0 ? run->request->progress : NULL, run->totals.edits,
                        total);
     while (run->totals.edits < total && status == RLS_OK) {
-        const int64_t left = total - run->totals.edits;
         learn_reserve(run);
-        status = rls_agree(ctx, rls_stop_check(ctx, &run->stop, run->batch_seconds, run->totals.edits));
+        status = rls_agree(ctx, rls_stop_check(ctx, &run->stop, run->longest_step, run->totals.edits));
         if (status == RLS_OK)
-            status = edit_batch(run, left < batch ? left : batch);
+            status = edit_step(run);
         rls_progress_update(&run->progress, run->totals.edits);
     }
     rls_progress_end(&run->progress);
@@ -108,12 +109,10 @@ static rls_status export_model(rls_run *run)
         edits[i] = (rls_export_tensor){run->inputs->layers[i].tensor, run->inputs->lines,
                                        rls_editor_weight(run->states->state[i].editor)};
     if (status == RLS_OK)
-        status =
-            rls_model_export(run->inputs->model, dest, edits, run->states->count, run->config->export.dtype);
+        status = rls_model_export_digests(run->inputs->model, dest, edits, run->states->count,
+                                          run->config->export.dtype, &run->model_files);
     if (status == RLS_OK)
         status = rls_agree(ctx, rls_fault(ctx, RLS_FAULT_export_done));
-    if (status == RLS_OK)
-        status = rls_tree_digests(ctx, dest, &run->model_files);
     free(memory);
     free(dest);
     return status;
@@ -130,7 +129,7 @@ static rls_status evaluate(rls_run *run, rls_layer_result *results)
     if (status == RLS_OK)
         status = rls_recorded_source(run->states, stream, &source);
     for (int i = 0; i < run->states->count && status == RLS_OK; i++) {
-        status = rls_evaluate_fit(source, i, run->config->batch, &results[i].fit_error);
+        status = rls_evaluate_fit(source, i, run->states->step, &results[i].fit_error);
         if (status == RLS_OK)
             status =
                 rls_matrix_norm(rls_editor_weight(run->states->state[i].editor), &results[i].weight_norm);
@@ -139,7 +138,7 @@ static rls_status evaluate(rls_run *run, rls_layer_result *results)
     rls_run_totals_peak(&run->totals, ctx); /* of the editing: the proof takes more */
     start = rls_profile_start();
     for (int i = 0; i < run->states->count && status == RLS_OK && run->request->verify; i++)
-        status = rls_evaluate_proof(source, i, run->config->batch, &results[i].proof);
+        status = rls_evaluate_proof(source, i, run->states->step, &results[i].proof);
     if (run->request->verify)
         (void)rls_profile_add(ctx, "verify", start, 0.0, 0.0);
     rls_source_destroy(&source);

@@ -11,12 +11,12 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "session/inspect_journal.h"
 #include "session/inspect_kinds.h"
 #include "session/inspect_log.h"
 #include "session/run_dir.h"
 #include "store/checkpoint.h"
 #include "store/file_util.h"
-#include "store/journal.h"
 #include "store/manifest.h"
 #include "store/problem.h"
 #include "store/tree.h"
@@ -37,8 +37,7 @@ typedef struct {
     bool log_there, running;
     char owner[128]; /* of the lock */
     int64_t bytes[PART_COUNT];
-    /* of the journal */
-    int64_t segments, edits, journal_bytes, sound;
+    rls_journal_view journal;
 } run_view;
 
 static rls_status path_in(const run_view *run, const char *name, char **out)
@@ -175,86 +174,14 @@ static rls_status read_small(run_view *run)
     return status;
 }
 
-/* A committed segment; the last one's manifest tells how many edits there are. */
-typedef struct {
-    int64_t segments, bytes, last;
-} segment_count;
-
-static rls_status count_segment(rls_context *ctx, const char *path, const char *name, void *user)
-{
-    segment_count *count = user;
-    char *end = NULL, *file = NULL;
-    int64_t bytes = 0;
-    if (strncmp(name, "segment-", 8) != 0)
-        return RLS_OK;
-    const long long number = strtoll(name + 8, &end, 10);
-    if (end == name + 8 || strcmp(end, ".nc") != 0)
-        return RLS_OK;
-    rls_status status = rls_asprintf(ctx, &file, "%s/%s", path, name);
-    if (status == RLS_OK && rls_file_size(ctx, file, &bytes) != RLS_OK)
-        rls_clear_failure(ctx);
-    free(file);
-    count->segments++;
-    count->bytes += bytes;
-    count->last = number > count->last ? (int64_t)number : count->last;
-    return status;
-}
-
-/* Rank 0: the journal by its directory and the manifest of its last segment. */
-static rls_status glance_at_journal(run_view *run, const char *path)
-{
-    segment_count count = {.last = -1};
-    char *manifest = NULL;
-    json_t *last = NULL;
-    if (access(path, F_OK) != 0)
-        return RLS_OK;
-    rls_status status = rls_dir_visit(run->ctx, path, count_segment, &count);
-    if (status == RLS_ERR_MEMORY)
-        return status;
-    if (status != RLS_OK)
-        rls_problem_take(run->ctx, run->problems, path);
-    run->segments = run->sound = count.segments;
-    run->journal_bytes = count.bytes;
-    if (count.segments < count.last + 1)
-        rls_problem_add(run->problems, path, "%" PRId64 " of %" PRId64 " segments are missing",
-                        count.last + 1 - count.segments, count.last + 1);
-    if (count.last < 0)
-        return RLS_OK;
-    status = rls_asprintf(run->ctx, &manifest, "%s/segment-%06" PRId64 ".json", path, count.last);
-    if (status == RLS_OK && rls_manifest_read(run->ctx, manifest, "rlsedit-segment", &last) != RLS_OK)
-        rls_problem_take(run->ctx, run->problems, manifest);
-    run->edits = json_integer_value(json_object_get(last, "first")) +
-                 json_integer_value(json_object_get(last, "edits"));
-    json_decref(last);
-    free(manifest);
-    return status;
-}
-
 /* The journal; with verify, every byte of it. Collective. */
 static rls_status see_journal(run_view *run)
 {
     rls_context *ctx = run->ctx;
-    rls_journal_survey survey = {0};
     char *path = NULL;
     rls_status status = rls_agree(ctx, path_in(run, "stream", &path));
-    if (status == RLS_OK && !run->verify)
-        status = rls_agree(ctx, ctx->rank == 0 ? glance_at_journal(run, path) : RLS_OK);
-    if (status == RLS_OK && run->verify) {
-        status = rls_journal_examine(ctx, path, &survey);
-        if (status == RLS_ERR_IO || status == RLS_ERR_DATA) {
-            if (ctx->rank == 0)
-                rls_problem_take(ctx, run->problems, path);
-            rls_clear_failure(ctx);
-            status = RLS_OK;
-        }
-        run->segments = survey.present;
-        run->sound = survey.sound;
-        run->edits = survey.sound > 0 ? survey.ends[survey.sound - 1] : 0;
-        run->journal_bytes = survey.bytes;
-        if (ctx->rank == 0)
-            rls_problems_join(run->problems, survey.problems);
-        rls_journal_survey_free(&survey);
-    }
+    if (status == RLS_OK)
+        status = rls_inspect_journal(ctx, path, run->verify, run->problems, &run->journal);
     free(path);
     return status;
 }
@@ -307,20 +234,17 @@ static rls_status see_checkpoints(run_view *run)
     return status;
 }
 
-/* The log has a line for every batch: all of them when the run is finished, perhaps not yet the last one when
- * it was killed; more only when segments were set aside since. Rank 0. */
+/* The log has a line for every batch of the journal. Rank 0. */
 static void compare_log(run_view *run)
 {
-    const int64_t lines = run->log.lines;
-    const int64_t missing = run->segments - lines;
     const bool finished = run->summary != NULL;
     char *path = NULL;
     if (!run->verify || run->running || path_in(run, "log.jsonl", &path) != RLS_OK)
         return;
-    if (finished ? missing != 0 : missing > 1 || (missing < 0 && json_array_size(run->set_aside) == 0))
+    if (!rls_journal_fits_log(&run->journal, run->log.lines, finished, json_array_size(run->set_aside) > 0))
         rls_problem_add(run->problems, path,
-                        "has %" PRId64 " whole lines, but the journal %" PRId64 " segments", lines,
-                        run->segments);
+                        "has %" PRId64 " whole lines, but the journal %" PRId64 " batches", run->log.lines,
+                        run->journal.batches);
     else if (finished && run->log.torn)
         rls_problem_add(run->problems, path, "ends within a line");
     free(path);
@@ -346,7 +270,7 @@ static const json_t *resume_from(const run_view *run)
     json_array_foreach(run->checkpoints, i, checkpoint)
     {
         if (json_is_true(json_object_get(checkpoint, "sound")) &&
-            json_integer_value(json_object_get(checkpoint, "segments")) <= run->sound)
+            json_integer_value(json_object_get(checkpoint, "segments")) <= run->journal.sound)
             return checkpoint;
     }
     return NULL;
@@ -357,11 +281,12 @@ static const json_t *resume_from(const run_view *run)
 static int add_state(const run_view *run, json_t *out)
 {
     const json_t *from = resume_from(run);
-    const int64_t replay = run->sound - (int64_t)json_integer_value(json_object_get(from, "segments"));
-    const char *state = run->running                               ? "running"
-                        : run->summary != NULL                     ? "finished"
-                        : replay > 0 || run->sound < run->segments ? "interrupted"
-                                                                   : "stopped";
+    const int64_t replay =
+        run->journal.batches - (int64_t)json_integer_value(json_object_get(from, "batches"));
+    const char *state = run->running                                               ? "running"
+                        : run->summary != NULL                                     ? "finished"
+                        : replay > 0 || run->journal.sound < run->journal.segments ? "interrupted"
+                                                                                   : "stopped";
     int failed = json_object_set_new(out, "state", json_string(state));
     failed |= json_object_set_new(out, "running", run->running ? rls_json_text(run->owner) : json_null());
     if (run->summary != NULL)
@@ -408,15 +333,16 @@ static rls_status describe(run_view *run, json_t *out)
     }
     failed |= json_object_set_new(out, "bytes", json_integer(bytes));
     failed |= add_state(run, out);
-    failed |= json_object_set_new(out, "edits", count_of(run, "edits", run->edits, "edits"));
-    failed |= json_object_set_new(out, "batches", count_of(run, "batches", run->sound, "batch"));
+    failed |= json_object_set_new(out, "edits", count_of(run, "edits", run->journal.edits, "edits"));
+    failed |= json_object_set_new(out, "batches", count_of(run, "batches", run->journal.batches, "batch"));
     failed |= json_object_set_new(out, "last_batch", object_or_null(run->log.last));
     failed |= json_object_set_new(out, "model", directory_or_null(run, "model"));
     failed |= json_object_set_new(out, "summary", object_or_null(run->summary));
-    failed |= json_object_set_new(out, "journal",
-                                  json_pack("{s:I, s:I, s:I, s:I}", "segments", (json_int_t)run->segments,
-                                            "sound", (json_int_t)run->sound, "edits", (json_int_t)run->edits,
-                                            "bytes", (json_int_t)run->journal_bytes));
+    failed |= json_object_set_new(
+        out, "journal",
+        json_pack("{s:I, s:I, s:I, s:I}", "segments", (json_int_t)run->journal.segments, "sound",
+                  (json_int_t)run->journal.sound, "edits", (json_int_t)run->journal.edits, "bytes",
+                  (json_int_t)run->journal.bytes));
     failed |= json_object_set(out, "checkpoints", run->checkpoints);
     failed |= json_object_set_new(out, "disk", disk);
     failed |= json_object_set(out, "set_aside", run->set_aside);

@@ -7,7 +7,7 @@
 /* One layer's share of the batch. */
 typedef struct {
     rls_stream_share keys, values;
-    void *targets; /* for residuals */
+    void *targets; /* of residuals, as stepped */
     int64_t capacity;
 } layer_share;
 
@@ -31,20 +31,15 @@ static rls_status reserve(rls_context *ctx, void **data, int64_t *capacity, int6
     return status;
 }
 
-/* The batch's residuals become targets. Collective. */
-static rls_status residuals_to_targets(recorded *r, int layer, rls_batch *batch)
+/* Room for the targets that the step makes of the batch's residuals. Collective. */
+static rls_status reserve_targets(recorded *r, int layer, rls_batch *batch)
 {
-    rls_states *states = r->base.states;
-    rls_context *ctx = states->inputs->ctx;
-    const rls_dtype dtype = states->inputs->config->state.dtype;
+    const rls_inputs *in = r->base.states->inputs;
     layer_share *share = &r->layers[layer];
     const int64_t bytes =
-        states->inputs->layers[layer].m * batch->values.count * (int64_t)rls_dtype_size(dtype);
-    rls_status status = rls_agree(ctx, reserve(ctx, &share->targets, &share->capacity, bytes));
-    if (status == RLS_OK)
-        status = rls_editor_targets(states->state[layer].editor, batch, share->targets);
-    batch->values = (rls_vectors){batch->values.count, dtype, share->targets};
-    batch->kind = RLS_TARGET;
+        in->layers[layer].m * batch->values.count * (int64_t)rls_dtype_size(in->config->state.dtype);
+    const rls_status status = rls_agree(in->ctx, reserve(in->ctx, &share->targets, &share->capacity, bytes));
+    batch->targets = share->targets;
     return status;
 }
 
@@ -83,7 +78,7 @@ static rls_status recorded_get(rls_source *source, int layer, int64_t first, int
     *out = (rls_batch){.keys = share->keys.vectors,
                        .values = share->values.vectors,
                        .kind = rls_stream_inquire(r->stream)->kind};
-    return out->kind == RLS_RESIDUAL ? residuals_to_targets(r, layer, out) : RLS_OK;
+    return out->kind == RLS_RESIDUAL ? reserve_targets(r, layer, out) : RLS_OK;
 }
 
 static void recorded_destroy(rls_source *source)

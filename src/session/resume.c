@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "base/memory.h"
 #include "session/begin.h"
+#include "session/cut.h"
 #include "session/fingerprint.h"
 #include "store/checkpoint.h"
 
@@ -179,6 +181,47 @@ rls_status rls_begin_named_step(rls_context *ctx, const char *resume, int64_t *s
     return RLS_OK;
 }
 
+/* The run's edits a step, as run.json has it, so that what is done now follows bit by bit from what was done
+ * before; a run from before there was one has a batch. What the user says now goes before that. */
+static int64_t resumed_step(const rls_run *run, const rls_config *saved)
+{
+    const rls_inputs *in = run->inputs;
+    if (run->config->state.step != saved->state.step)
+        return rls_cut_step(in);
+    return rls_cut_whole_batches(in, (int64_t)json_integer_value(json_object_get(run->identity, "step")));
+}
+
+/* Where each batch of the journal's sound part ends. Local. *ends: [*batches], free with free(). */
+static rls_status batch_ends(rls_context *ctx, const rls_journal_survey *journal, int64_t **ends,
+                             int64_t *batches)
+{
+    void *memory = NULL;
+    int64_t count = 0;
+    for (int64_t i = 0, begin = 0; i < journal->sound; begin = journal->ends[i++])
+        count += rls_editor_parts(journal->ends[i] - begin, journal->each[i]);
+    const rls_status status = rls_alloc(ctx, count, sizeof(int64_t), &memory);
+    *ends = memory;
+    *batches = 0;
+    for (int64_t i = 0, begin = 0; i < journal->sound && status == RLS_OK; begin = journal->ends[i++])
+        for (int64_t end = begin; end < journal->ends[i];) {
+            const int64_t left = journal->ends[i] - end;
+            end += journal->each[i] > 0 && journal->each[i] < left ? journal->each[i] : left;
+            (*ends)[(*batches)++] = end;
+        }
+    return status;
+}
+
+/* Keeps of the log the lines of the journal's batches. Collective. */
+static rls_status rewind_log(rls_run *run, const resume_point *point)
+{
+    int64_t *ends = NULL, batches = 0;
+    rls_status status = rls_agree(run->ctx, batch_ends(run->ctx, &point->journal, &ends, &batches));
+    if (status == RLS_OK)
+        status = rls_run_dir_rewind_log(run->dir, ends, batches, point->batches, &run->logged);
+    free(ends);
+    return status;
+}
+
 /* Applies the journal's segments after the checkpoint again. */
 static rls_status replay(rls_run *run, const resume_point *point)
 {
@@ -195,9 +238,9 @@ static rls_status replay(rls_run *run, const resume_point *point)
         const int64_t count = point->journal.ends[i] - run->totals.edits;
         status = rls_agree(ctx, rls_fault(ctx, RLS_FAULT_resume_replay));
         if (status == RLS_OK)
-            status = rls_run_step(run, source, count);
+            status = rls_run_step(run, source, count, point->journal.each[i]);
         if (status == RLS_OK)
-            status = rls_agree(ctx, rls_run_count(run, count));
+            status = rls_agree(ctx, rls_run_count(run, count, point->journal.each[i]));
     }
     rls_source_destroy(&source);
     rls_stream_close(&stream);
@@ -233,12 +276,11 @@ static rls_status resume_states(rls_run *run, resume_point *point)
     run->totals.batches = point->batches;
     run->saved_step = point->manifest != NULL ? point->step : -1;
     if (status == RLS_OK)
-        status = rls_run_dir_rewind_log(run->dir, point->journal.ends, point->journal.sound, point->segments,
-                                        &run->logged);
+        status = rewind_log(run, point);
     if (status == RLS_OK)
         status = replay(run, point);
     if (status == RLS_OK)
-        status = rls_begin_open_journal(run, point->journal.sound, run->totals.edits);
+        status = rls_begin_open_journal(run, point->journal.sound);
     return status;
 }
 
@@ -286,7 +328,8 @@ rls_status rls_begin_resumed(rls_run *run)
     if (status == RLS_OK)
         status = check_inputs(run);
     if (status == RLS_OK && !run->finished)
-        status = rls_begin_open_states(run, -1, json_object_get(run->identity, "contexts"));
+        status = rls_begin_open_states(run, resumed_step(run, saved), -1,
+                                       json_object_get(run->identity, "contexts"));
     if (status == RLS_OK && !run->finished)
         status = rls_begin_paths(run);
     if (status == RLS_OK && !run->finished)

@@ -28,7 +28,10 @@ typedef struct {
     rls_stop stop;
     rls_progress progress;
     rls_run_totals totals;
-    rls_layer_report *reports; /* of the batch, one a layer */
+    rls_layer_report *reports; /* of the step, one a layer */
+    void *part_reports;        /* what theirs of its batches lie in */
+    int64_t parts_room;        /* batches that they have room for */
+    double step_started;       /* MPI_Wtime() */
     int64_t logged;            /* lines in log.jsonl */
     bool resumed, finished;    /* finished: there is nothing left to do */
     /* checkpoints */
@@ -36,7 +39,7 @@ typedef struct {
     double saved_at;          /* MPI_Wtime() of it */
     double save_seconds;      /* the longest so far */
     double last_save_seconds; /* 0: none yet */
-    double batch_seconds;     /* the longest so far */
+    double longest_step;      /* seconds */
 } rls_run;
 
 /* Decides between a new and a resumed run, opens and checks the inputs, and brings the states to where the
@@ -49,16 +52,16 @@ json_t *rls_run_summary(const rls_run *run, const rls_layer_result *results);
 /* Closes everything. Collective. */
 void rls_run_end(rls_run *run);
 
-/* The next batch from `source`: every layer's step, its figures in run->reports. Not in the journal yet.
- * Collective. */
-RLS_NODISCARD rls_status rls_run_step(rls_run *run, rls_source *source, int64_t count);
+/* The next step from `source`: `count` edits in batches of `each`, every layer's step, its figures in
+ * run->reports. Not in the journal yet. Collective. */
+RLS_NODISCARD rls_status rls_run_step(rls_run *run, rls_source *source, int64_t count, int64_t each);
 
-/* Commits the batch of the last step to the journal. Collective. */
+/* Commits the edits of the last step to the journal. Collective. */
 RLS_NODISCARD rls_status rls_run_commit(rls_run *run);
 
-/* Counts a batch as done and logs it unless the log has it. Rank-local status: pass it to the next agreement.
- * Called by all ranks. */
-RLS_NODISCARD rls_status rls_run_count(rls_run *run, int64_t count);
+/* Counts the batches of the last step as done and logs those that the log has not yet. Rank-local status:
+ * pass it to the next agreement. Called by all ranks. */
+RLS_NODISCARD rls_status rls_run_count(rls_run *run, int64_t count, int64_t each);
 
 /* Commits a checkpoint of the states as they are, and prunes old ones. Collective. */
 RLS_NODISCARD rls_status rls_run_save(rls_run *run);

@@ -29,9 +29,10 @@ struct rls_source {
 RLS_NODISCARD rls_status rls_source_create(const rls_source_kind *kind, rls_states *states, int64_t edits,
                                            size_t bytes, size_t layer_bytes, rls_source **out, void **layers);
 
-/* Edits [first, first + count) for a layer (its index), as targets: this rank's share.
- * Collective. Layer by layer, each right before its step. The vectors stay the source's and hold until layer
- * 0 is asked for again, so that the batch can be put into the journal when all layers have been stepped. */
+/* Edits [first, first + count) for a layer (its index): this rank's share, as targets, or as residuals with
+ * room for the targets that the step makes of them. Collective. Layer by layer, each right before its step.
+ * The vectors stay the source's and hold until layer 0 is asked for again, so that the batch can be put into
+ * the journal when all layers have been stepped. */
 static inline rls_status rls_source_get(rls_source *source, int layer, int64_t first, int64_t count,
                                         rls_batch *out)
 {
@@ -52,8 +53,8 @@ static inline const int64_t *rls_source_case_ids(const rls_source *source)
     return source->case_ids;
 }
 
-/* A recorded stream (open as long as the source is used), read for the states' layers. Values of a stream of
- * residuals become targets by the states as they are when asked for. Collective. Returns RLS_ERR_MEMORY. */
+/* A recorded stream (open as long as the source is used), read for the states' layers. Collective.
+ * Returns RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_recorded_source(rls_states *states, rls_stream *stream, rls_source **out);
 
 #endif

@@ -1,11 +1,14 @@
 #include "session/states.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/fault.h"
 #include "base/memory.h"
 #include "grid/grid.h"
+#include "linalg/factor.h"
+#include "session/cut.h"
 #include "store/checkpoint.h"
 #include "store/tensor_io.h"
 
@@ -35,9 +38,9 @@ static rls_dtype drift_dtype(const rls_states *states, int layer)
     return rls_dtype_size(file) < rls_dtype_size(state) ? file : state;
 }
 
-static int64_t largest_batch(const rls_inputs *in)
+static int64_t largest_step(const rls_states *states)
 {
-    return in->config->batch < in->edits ? in->config->batch : in->edits;
+    return states->step < states->inputs->edits ? states->step : states->inputs->edits;
 }
 
 /* Bytes on the fullest rank of a p x q grid. */
@@ -45,14 +48,16 @@ static double bytes_needed(const rls_states *states, int p, int q)
 {
     double total = OVERHEAD_BYTES, work = 0.0, most_extra = 0.0;
     const rls_inputs *in = states->inputs;
-    const int64_t batch = largest_batch(in);
+    const int64_t step = largest_step(states);
     for (int i = 0; i < states->count; i++) {
         const rls_editor_options o = options_for(states, i);
         const rls_dim row = {o.n, o.block, p}, col = {o.m, o.block, q};
-        const double x = (double)rls_dim_count(row, 0) * (double)rls_dim_count(col, 0);
-        const double panels = rls_editor_bytes(&o, p, q, batch);
-        total += rls_editor_bytes(&o, p, q, 0) + x * (double)rls_dtype_size(drift_dtype(states, i));
-        work = panels > work ? panels : work;
+        const int64_t rows = rls_dim_count(row, 0), cols = rls_dim_count(col, 0);
+        const double x = (double)rows * (double)cols;
+        const double panels = rls_editor_bytes(&o, p, q, step);
+        total += rls_editor_bytes(&o, p, q, 0) + rls_drift_bytes(o.dtype, drift_dtype(states, i), rows, cols);
+        const double inverse = rls_spd_invert_bytes(o.dtype, o.n, o.block, p, q); /* before the first panel */
+        work = fmax(work, fmax(panels, inverse));
         /* One layer after another: for a pull before the start, for the proof at the end. */
         const double extra = x * (double)rls_dtype_size(o.dtype) *
                              (states->proof       ? 3.0
@@ -72,6 +77,16 @@ static void squarest(int ranks, int *p, int *q)
 {
     *p = rls_grid_automatic_rows(ranks);
     *q = ranks / *p;
+}
+
+/* Fewer edits a step, down to a batch, until every rank has the memory. Collective. */
+static void fit_step(rls_states *states, double available)
+{
+    const rls_inputs *in = states->inputs;
+    while (states->step > in->config->batch &&
+           bytes_needed(states, states->grid->p, states->grid->q) > available)
+        states->step = rls_cut_whole_batches(in, states->step / 2);
+    MPI_Allreduce(MPI_IN_PLACE, &states->step, 1, MPI_INT64_T, MPI_MIN, in->ctx->comm);
 }
 
 static rls_status check_memory(const rls_states *states, double available)
@@ -100,7 +115,7 @@ static rls_status check_memory(const rls_states *states, double available)
         "the states need %s a rank on %d ranks, but only %s a rank are there, too little for any "
         "number of ranks: the states are %s in all, with what each rank needs for batches of %lld "
         "edits; use a smaller batch, or nodes with more memory a rank",
-        need_text, ctx->size, have_text, total_text, (long long)largest_batch(in));
+        need_text, ctx->size, have_text, total_text, (long long)largest_step(states));
 }
 
 /* A process row or column without a useful block would only slow the others down. Local; equal on all ranks.
@@ -122,7 +137,7 @@ static rls_status check_sizes(const rls_states *states)
     return RLS_OK;
 }
 
-rls_status rls_states_prepare(const rls_inputs *inputs, bool proof, rls_states **out)
+rls_status rls_states_prepare(const rls_inputs *inputs, bool proof, int64_t step, rls_states **out)
 {
     rls_context *ctx = inputs->ctx;
     void *memory = NULL, *state = NULL;
@@ -138,18 +153,25 @@ rls_status rls_states_prepare(const rls_inputs *inputs, bool proof, rls_states *
         return status;
     }
     rls_states *states = memory;
-    *states = (rls_states){.inputs = inputs, .proof = proof, .count = inputs->layer_count, .state = state};
+    *states = (rls_states){
+        .inputs = inputs, .proof = proof, .step = step, .count = inputs->layer_count, .state = state};
     const int64_t p = inputs->config->grid.shape[0], q = inputs->config->grid.shape[1];
     status =
         rls_grid_create(ctx, p > INT_MAX ? INT_MAX : (int)p, q > INT_MAX ? INT_MAX : (int)q, &states->grid);
     if (status == RLS_OK)
         status = rls_memory_available(ctx, &available);
+    if (status == RLS_OK)
+        fit_step(states, available);
     if (status == RLS_OK) {
         status = check_sizes(states);
         if (status == RLS_OK)
             status = check_memory(states, available);
         status = rls_agree(ctx, status);
     }
+    if (status == RLS_OK && states->step < step)
+        rls_log(ctx, RLS_LOG_INFO,
+                "the memory is enough for steps of %lld edits, not of %lld as they would be fastest",
+                (long long)states->step, (long long)step);
     if (status == RLS_OK)
         status = rls_workspace_create(states->grid, &states->workspace);
     if (status != RLS_OK)
@@ -234,7 +256,9 @@ static rls_status load_anchor(rls_states *states, int layer)
 static rls_status make_layer(rls_states *states, int layer)
 {
     const rls_editor_options options = options_for(states, layer);
+    const double start = rls_profile_start();
     rls_status status = rls_editor_create(states->grid, &options, &states->state[layer].editor);
+    (void)rls_profile_add(states->inputs->ctx, "allocate", start, 0.0, 0.0);
     if (status == RLS_OK)
         status = load_weight(states, layer);
     return status;

@@ -17,18 +17,21 @@ typedef struct {
     const rls_inputs *inputs;
     rls_grid *grid;
     rls_workspace *workspace;
-    bool proof; /* the memory for rls_evaluate_proof is counted in */
+    bool proof;   /* the memory for rls_evaluate_proof is counted in */
+    int64_t step; /* edits a step, see session/cut.h */
     int count;
     rls_state *state; /* one a layer, in the inputs' order */
 } rls_states;
 
 /* Makes the process grid and checks, before anything large is allocated, that the ranks fit the sizes and the
- * memory the states; with `proof`, also what rls_evaluate_proof takes. Collective. Returns RLS_ERR_USAGE for
- * a grid that does not fit (says how many ranks would), RLS_ERR_MEMORY when a rank has not enough (says what
- * it needs, and how many ranks would do). */
-RLS_NODISCARD rls_status rls_states_prepare(const rls_inputs *inputs, bool proof, rls_states **out);
+ * memory the states; with `proof`, also what rls_evaluate_proof takes. step: edits a step; fewer, in whole
+ * batches, where the memory asks for it. Collective. Returns RLS_ERR_USAGE for a grid that does not fit (says
+ * how many ranks would), RLS_ERR_MEMORY when a rank has not enough (says what it needs, and how many ranks
+ * would do). */
+RLS_NODISCARD rls_status rls_states_prepare(const rls_inputs *inputs, bool proof, int64_t step,
+                                            rls_states **out);
 
-/* Bytes that the states and a batch take on the fullest rank. Not collective. */
+/* Bytes that the states and a step take on the fullest rank. Not collective. */
 double rls_states_bytes(const rls_states *states);
 
 /* Loads weights and anchors and starts the editors.

@@ -12,26 +12,29 @@ void rls_run_totals_peak(rls_run_totals *totals, const rls_context *ctx)
     MPI_Allreduce(&mine, &totals->largest_peak_bytes, 1, MPI_DOUBLE, MPI_MAX, ctx->comm);
 }
 
-json_t *rls_batch_line(const rls_states *states, const rls_run_totals *totals, int64_t count,
+json_t *rls_batch_line(const rls_states *states, const rls_run_totals *totals, const rls_batch_share *batch,
                        const rls_layer_report *reports)
 {
     json_t *layers = json_array();
     for (int i = 0; i < states->count; i++) {
         const rls_layer_report *r = &reports[i];
+        const rls_step_report *step = &r->steps[batch->part];
+        const rls_drift_report *drift = &r->drifts[batch->part];
         json_array_append_new(
             layers, json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "layer",
                               states->inputs->layers[i].number, "innovation_before",
-                              rls_json_real(r->step.innovation_before), "innovation_after",
-                              rls_json_real(r->step.innovation_after), "delta_norm",
-                              rls_json_real(r->delta_norm), "delta_bound", rls_json_real(r->delta_bound),
-                              "objective", rls_json_real(r->objective), "trace", rls_json_real(r->step.trace),
-                              "smallest_pivot", rls_json_real(r->step.smallest_pivot), "seconds", "read",
-                              rls_json_real(r->seconds_read), "step", rls_json_real(r->seconds_step), "drift",
-                              rls_json_real(r->seconds_drift)));
+                              rls_json_real(step->innovation_before), "innovation_after",
+                              rls_json_real(step->innovation_after), "delta_norm", rls_json_real(drift->norm),
+                              "delta_bound", rls_json_real(drift->bound), "objective",
+                              rls_json_real(step->objective), "trace", rls_json_real(step->trace),
+                              "smallest_pivot", rls_json_real(step->smallest_pivot), "seconds", "read",
+                              rls_json_real(batch->of_step * r->seconds_read), "step",
+                              rls_json_real(batch->of_step * r->seconds_step), "drift",
+                              rls_json_real(batch->of_step * r->seconds_drift)));
     }
     return json_pack("{s:I, s:I, s:I, s:o, s:o}", "batch", (json_int_t)totals->batches, "edits",
-                     (json_int_t)totals->edits, "batch_edits", (json_int_t)count, "seconds",
-                     rls_json_real(rls_profile_start() - totals->started), "layers", layers);
+                     (json_int_t)totals->edits, "batch_edits", (json_int_t)batch->edits, "seconds",
+                     rls_json_real(batch->ended - totals->started), "layers", layers);
 }
 
 static json_t *layer_result(const rls_states *states, int i, bool verify, const rls_layer_result *r)
@@ -75,12 +78,12 @@ json_t *rls_run_summary(const rls_run *run, const rls_layer_result *results)
     for (int i = 0; i < states->count; i++)
         json_array_append_new(layers, layer_result(states, i, request->verify, &results[i]));
     json_t *summary = json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:[i, i], s:I, s:s, s:o, s:o, s:o, s:o}", "rlsedit",
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:[i, i], s:I, s:s, s:o, s:o, s:o, s:o}", "rlsedit",
         RLSEDIT_VERSION, "model", run->paths.model, run->paths.stream != NULL ? "stream" : "facts",
         run->paths.stream != NULL ? run->paths.stream : run->paths.facts, "edits", (json_int_t)totals->edits,
-        "batches", (json_int_t)totals->batches, "batch", (json_int_t)config->batch, "ranks",
-        states->grid->ctx->size, "grid", states->grid->p, states->grid->q, "block",
-        (json_int_t)config->grid.block, "dtype", rls_dtype_name(config->state.dtype), "seconds",
+        "batches", (json_int_t)totals->batches, "batch", (json_int_t)config->batch, "step",
+        (json_int_t)states->step, "ranks", states->grid->ctx->size, "grid", states->grid->p, states->grid->q,
+        "block", (json_int_t)config->grid.block, "dtype", rls_dtype_name(config->state.dtype), "seconds",
         rls_json_real(totals->seconds), "peak_bytes", rls_json_real(totals->peak_bytes), "largest_peak_bytes",
         rls_json_real(totals->largest_peak_bytes), "layers", layers);
     if (summary != NULL)

@@ -154,7 +154,7 @@ static void follow(rls_grid *grid, void *user)
         rls_step_report report;
         const double before = rls_editor_objective(ed);
         assert_all_ok(ctx, rls_editor_step(ed, &batch, &report));
-        assert_all_ok(ctx, rls_drift_update(drift, report.edits));
+        assert_all_ok(ctx, rls_drift_update(drift, report.edits, 0, NULL));
         at += batches[b];
         facts next = facts_after(p, at);
         if (batches[b] > 0)

@@ -128,7 +128,7 @@ static void test_damaged_run(void **state)
         (const char *const[]){"bad-run/config.yaml: is damaged or edited: its checksum in run.json differs",
                               "bad-run/log.jsonl: line 1 is damaged: its checksum does not hold",
                               "bad-run/log.jsonl: line 2 is damaged: its checksum does not hold",
-                              "bad-run/log.jsonl: has 2 whole lines, but the journal 0 segments"});
+                              "bad-run/log.jsonl: has 2 whole lines, but the journal 0 batches"});
     scratch_text("bad-run/log.jsonl", "");
     scratch_text("bad-run/run.json", "{");
     scratch_text("bad-run/summary.json", "{\"edits\":\n 3");

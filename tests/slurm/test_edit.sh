@@ -85,7 +85,7 @@ same() {
 # The uninterrupted run; from its time follows how long an allocation may be. A fast machine gets smaller batches.
 whole() {
     batch=$1
-    settings=(--set "batch=$batch" --set "checkpoint.every_edits=$batch" --set checkpoint.keep=2 --set checkpoint.max_share=0)
+    settings=(--set "batch=$batch" --set state.step=1 --set "checkpoint.every_edits=$batch" --set checkpoint.keep=2 --set checkpoint.max_share=0)
     local start=${EPOCHREALTIME/./}
     rm -rf whole
     timeout 120 "${mpirun[@]}" -n 4 "$RLSEDIT" edit "$config" -m "$model" -s "$stream" -r whole "${settings[@]}" -q ||

@@ -97,12 +97,13 @@ static void write_config(const edit_data *data, const edit_choice *choice, const
                    "model: {module: \"%s\", layers: [%s]}\n"
                    "editor: {lambda: %.17g, mu: %.17g}\n"
                    "anchor: {moments: %s, weight: %.17g, keys: %s}\n"
-                   "batch: %" PRId64 "\nstate: {dtype: %s}\ngrid: {block: %" PRId64 ", shape: [%d, %d]}\n"
+                   "batch: %" PRId64 "\nstate: {dtype: %s, step: %" PRId64 "}\ngrid: {block: %" PRId64
+                   ", shape: [%d, %d]}\n"
                    "export: {dtype: %s}\n",
                    data->module, layers, data->plan.lambda, data->plan.mu,
                    data->plan.moments ? "moments.nc" : "null", data->plan.weight,
                    data->plan.anchors > 0 ? "k0.nc" : "null", choice->batch, rls_dtype_name(choice->state),
-                   choice->block, choice->p, choice->q, choice->float32 ? "float32" : "model");
+                   choice->step, choice->block, choice->p, choice->q, choice->float32 ? "float32" : "model");
     (void)snprintf(file, sizeof file, "%s.yaml", name);
     rls_test_write(rls_test_path(path, data->dir, file), text, strlen(text));
 }

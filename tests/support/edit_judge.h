@@ -10,8 +10,8 @@ enum { EDIT_FILES_MAX = 32 };
 
 /* How to edit what a plan made. */
 typedef struct {
-    int layers; /* the first so many of the plan */
-    int64_t batch;
+    int layers;          /* the first so many of the plan */
+    int64_t batch, step; /* step 0: automatic */
     rls_dtype state;
     int64_t block;
     int p, q;     /* 0: automatic */
