@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "store/writeback.h"
 
 static int64_t slabs_of(int64_t bytes)
 {
@@ -49,12 +50,16 @@ static void hash_share(const char *const *paths, int64_t count, int64_t begin, i
             continue;
         const int fd = open(paths[f], O_RDONLY | O_CLOEXEC);
         bool good = fd >= 0;
+        const int64_t from = first * RLS_DIGEST_SLAB;
+        const bool once = good && !rls_is_cached(fd, from, (last - first) * RLS_DIGEST_SLAB);
         for (int64_t s = first; s < last && good; s++) {
             const int64_t offset = s * RLS_DIGEST_SLAB, left = d->bytes - offset;
             const size_t bytes = (size_t)(left < RLS_DIGEST_SLAB ? left : RLS_DIGEST_SLAB);
             good = read_slab(fd, offset, bytes, buffer);
             if (good)
                 d->slab[s] = rls_hash_bytes(buffer, bytes);
+            if (once)
+                rls_forget(fd, offset, (int64_t)bytes);
         }
         if (fd >= 0)
             close(fd);
@@ -130,28 +135,40 @@ struct rls_digest_writer {
     char *path;
     int file;
     rls_status status;
-    rls_hash *slab; /* hashed here; zero where another rank does it */
+    rls_hash *slab; /* hashed here; zero where another rank does it, and before that */
     int64_t next, capacity;
     void *buffer;
 };
 
+/* Room for a slab's hash: zero from next on, but for those that were taken. */
+static bool has_room(rls_digest_writer *w, int64_t slab)
+{
+    if (slab < w->capacity || w->status != RLS_OK)
+        return w->status == RLS_OK;
+    const int64_t capacity = 2 * slab + 64;
+    rls_hash *more = realloc(w->slab, (size_t)capacity * sizeof *more);
+    if (more == NULL) {
+        w->status = rls_fail(w->ctx, RLS_ERR_MEMORY, "%s: no memory for its checksums", w->path);
+        return false;
+    }
+    memset(more + w->capacity, 0, (size_t)(capacity - w->capacity) * sizeof *more);
+    w->slab = more;
+    w->capacity = capacity;
+    return true;
+}
+
+static bool is_known(const rls_digest_writer *w, int64_t slab)
+{
+    return w->slab[slab].high != 0 || w->slab[slab].low != 0;
+}
+
 /* Hashes slabs up to, not with, `last`, if they are this rank's: dealt out in turn. */
 static void hash_slabs(rls_digest_writer *w, int64_t last, int64_t bytes)
 {
-    for (; w->next < last && w->status == RLS_OK; w->next++) {
+    for (; w->next < last && has_room(w, w->next); w->next++) {
         const int64_t offset = w->next * RLS_DIGEST_SLAB, left = bytes - offset;
         const size_t length = (size_t)(left < RLS_DIGEST_SLAB ? left : RLS_DIGEST_SLAB);
-        if (w->next == w->capacity) {
-            w->capacity = 2 * w->capacity + 64;
-            rls_hash *larger = realloc(w->slab, (size_t)w->capacity * sizeof *larger);
-            if (larger == NULL) {
-                w->status = rls_fail(w->ctx, RLS_ERR_MEMORY, "%s: no memory for its checksums", w->path);
-                break;
-            }
-            w->slab = larger;
-        }
-        w->slab[w->next] = (rls_hash){0, 0};
-        if (w->next % w->ctx->size != w->ctx->rank)
+        if (is_known(w, w->next) || w->next % w->ctx->size != w->ctx->rank)
             continue;
         if (w->file < 0)
             w->file = open(w->path, O_RDONLY | O_CLOEXEC);
@@ -188,6 +205,18 @@ void rls_digest_advance(rls_digest_writer *writer, int64_t bytes)
     hash_slabs(writer, bytes / RLS_DIGEST_SLAB, bytes);
 }
 
+void rls_digest_take(rls_digest_writer *writer, int64_t slab, const void *data)
+{
+    if (has_room(writer, slab))
+        writer->slab[slab] = rls_hash_bytes(data, RLS_DIGEST_SLAB);
+}
+
+/* What any rank has, on all of them. Collective. */
+static void share_slabs(rls_digest_writer *w, int64_t slabs)
+{
+    MPI_Allreduce(MPI_IN_PLACE, w->slab, (int)(2 * slabs), MPI_UINT64_T, MPI_BOR, w->ctx->comm);
+}
+
 rls_status rls_digest_end(rls_digest_writer **writer, rls_digest **out)
 {
     rls_digest_writer *w = *writer;
@@ -195,26 +224,29 @@ rls_status rls_digest_end(rls_digest_writer **writer, rls_digest **out)
     rls_context *ctx = w->ctx;
     void *digest = NULL;
     MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, ctx->comm);
+    const int64_t slabs = slabs_of(bytes > 0 ? bytes : 0);
     if (bytes < 0 && w->status == RLS_OK)
         w->status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot be read again: %s", w->path,
                              access(w->path, R_OK) != 0 ? strerror(errno) : "it is cut off");
-    else
-        hash_slabs(w, slabs_of(bytes), bytes);
-    rls_status status = w->status;
-    if (status == RLS_OK && w->next > INT_MAX / 2)
-        status = rls_fail(ctx, RLS_ERR_INTERNAL, "%" PRId64 " slabs to digest at once", w->next);
-    if (status == RLS_OK)
-        status = rls_alloc_zero(ctx, 1, sizeof(rls_digest), &digest);
-    status = rls_agree(ctx, status);
-    *out = digest;
-    if (status == RLS_OK && *out != NULL) {
-        MPI_Allreduce(MPI_IN_PLACE, w->slab, (int)(2 * w->next), MPI_UINT64_T, MPI_BOR, ctx->comm);
-        **out = (rls_digest){.bytes = bytes, .slabs = w->next, .slab = w->slab};
-        w->slab = NULL;
-    } else {
-        free(digest);
-        *out = NULL;
+    if (w->status == RLS_OK && slabs > INT_MAX / 2)
+        w->status = rls_fail(ctx, RLS_ERR_INTERNAL, "%" PRId64 " slabs to digest at once", slabs);
+    if (w->status == RLS_OK && has_room(w, slabs))
+        w->status = rls_alloc_zero(ctx, 1, sizeof(rls_digest), &digest);
+    rls_status status = rls_agree(ctx, w->status);
+    if (status == RLS_OK) {
+        share_slabs(w, slabs);
+        hash_slabs(w, slabs, bytes);
+        status = rls_agree(ctx, w->status);
     }
+    *out = NULL;
+    if (status == RLS_OK && digest != NULL) {
+        share_slabs(w, slabs);
+        *out = digest;
+        **out = (rls_digest){.bytes = bytes, .slabs = slabs, .slab = w->slab};
+        w->slab = NULL;
+        digest = NULL;
+    }
+    free(digest);
     rls_digest_abandon(writer);
     return status;
 }

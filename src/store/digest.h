@@ -27,12 +27,14 @@ void rls_digests_free(rls_digest **digests);
 
 /* The digest of a file that grows, taken while what was written is still in memory and on its way to the
  * disk. Collective: begin and end; advance is local: the file's first `bytes` bytes will not change any more
- * and can be read by every rank. A failure of advance is told by end. Returns RLS_ERR_IO when the file cannot
- * be read, RLS_ERR_MEMORY. end frees the writer and sets *writer to NULL; abandon
- * does the same without a result, is local, and accepts NULL. */
+ * and can be read by every rank. take is local too, and spares reading a whole slab of which a rank has the
+ * final bytes at hand. A failure of advance or take is told by end. Returns RLS_ERR_IO when the file cannot
+ * be read, RLS_ERR_MEMORY. end frees the writer and sets *writer to NULL; abandon does the same without a
+ * result, is local, and accepts NULL. */
 typedef struct rls_digest_writer rls_digest_writer;
 RLS_NODISCARD rls_status rls_digest_begin(rls_context *ctx, const char *path, rls_digest_writer **out);
 void rls_digest_advance(rls_digest_writer *writer, int64_t bytes);
+void rls_digest_take(rls_digest_writer *writer, int64_t slab, const void *data);
 RLS_NODISCARD rls_status rls_digest_end(rls_digest_writer **writer, rls_digest **out);
 void rls_digest_abandon(rls_digest_writer **writer);
 

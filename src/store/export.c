@@ -11,12 +11,15 @@
 #include "base/fault.h"
 #include "base/memory.h"
 #include "base/share.h"
+#include "store/export_file.h"
 #include "store/export_plan.h"
 #include "store/export_tree.h"
 #include "store/file_util.h"
 #include "store/finite.h"
 #include "store/model_index.h"
+#include "store/shared_copy.h"
 #include "store/tensor_io.h"
+#include "store/tree.h"
 
 enum { DIR_MODE = 0777 };
 
@@ -32,7 +35,9 @@ typedef struct {
     char *dest, *parent;
     /* Everywhere. */
     char *partial;
-    bool made; /* rank 0: partial is there, and ours to remove */
+    json_t *written; /* new files of large size: name to digest, or null */
+    bool digests;    /* whether they are wanted */
+    bool made;       /* rank 0: partial is there, and ours to remove */
 } export;
 
 /* Every number of this rank's part fits the type in the file: told before anything is written. */
@@ -213,74 +218,51 @@ static rls_status stage(const export *job, rls_export_tree *tree)
     return status;
 }
 
-/* A new file of the export: path in the partial directory, made by all ranks. */
-static rls_status create(const export *job, const char *name, char **path, rls_shared_file *file)
+/* The new shard's bytes. Collective. */
+static rls_status fill_shard(const export *job, const rls_shard_plan *plan, const rls_export_file *file)
 {
-    const rls_status status = rls_agree(job->ctx, rls_asprintf(job->ctx, path, "%s/%s", job->partial, name));
-    return status == RLS_OK ? rls_shared_create(job->ctx, *path, file) : status;
+    rls_status status = RLS_OK;
+    if (plan->header != NULL)
+        status = rls_shared_write(&file->to, 0, plan->header, job->ctx->rank == 0 ? plan->header_bytes : 0);
+    for (int64_t i = 0; status == RLS_OK && i < plan->pieces; i++) {
+        const rls_piece *piece = &plan->piece[i];
+        if (piece->edit < 0)
+            status =
+                rls_shared_copy(&file->from, piece->from, &file->to, piece->to, piece->bytes, file->digest);
+        else
+            status = rls_tensor_store(job->edits[piece->edit].matrix, job->edits[piece->edit].lines,
+                                      job->plan[piece->edit].dtype, &file->to, piece->to);
+    }
+    return status;
 }
 
 static rls_status write_shard(const export *job, int64_t index)
 {
-    rls_context *ctx = job->ctx;
     const rls_shard *shard = rls_model_dir_shard(job->dir, index);
-    rls_shared_file from = {.handle = MPI_FILE_NULL}, to = {.handle = MPI_FILE_NULL};
+    int64_t bytes = shard->bytes;
+    rls_export_file file;
     rls_shard_plan plan;
-    char *path = NULL;
-    rls_status status = rls_shard_plan_make(job->dir, index, job->plan, job->count, &plan);
-    if (status == RLS_OK)
-        status = rls_shared_open(ctx, shard->path, shard->bytes, &from);
-    if (status == RLS_OK)
-        status = create(job, shard->name, &path, &to);
-    if (status == RLS_OK && plan.header != NULL)
-        status = rls_shared_write(&to, 0, plan.header, ctx->rank == 0 ? plan.header_bytes : 0);
-    for (int64_t i = 0; status == RLS_OK && i < plan.pieces; i++) {
-        const rls_piece *piece = &plan.piece[i];
-        if (piece->edit < 0)
-            status = rls_shared_copy(&from, piece->from, &to, piece->to, piece->bytes);
-        else
-            status = rls_tensor_store(job->edits[piece->edit].matrix, job->edits[piece->edit].lines,
-                                      job->plan[piece->edit].dtype, &to, piece->to);
+    rls_status status = rls_export_file_begin(job->ctx, rls_model_dir_path(job->dir), job->partial,
+                                              shard->name, &bytes, job->digests, &file);
+    if (status == RLS_OK) {
+        status = rls_shard_plan_make(job->dir, index, job->plan, job->count, &plan);
+        if (status == RLS_OK)
+            status = fill_shard(job, &plan, &file);
+        rls_shard_plan_free(&plan);
     }
-    if (status == RLS_OK)
-        status = rls_shared_close(&from, false);
-    if (status == RLS_OK)
-        status = rls_shared_close(&to, true);
-    rls_shared_abandon(&from);
-    rls_shared_abandon(&to);
-    rls_shard_plan_free(&plan);
-    free(path);
-    return status;
+    return rls_export_file_end(&file, status, job->written);
 }
 
 /* One large file that could not be linked. */
 static rls_status copy_file(const export *job, const char *name)
 {
-    rls_context *ctx = job->ctx;
-    rls_shared_file from = {.handle = MPI_FILE_NULL}, to = {.handle = MPI_FILE_NULL};
-    char *source = NULL, *path = NULL;
-    int64_t bytes = 0;
-    rls_status status = rls_asprintf(ctx, &source, "%s/%s", rls_model_dir_path(job->dir), name);
-    if (status == RLS_OK && ctx->rank == 0)
-        status = rls_file_size(ctx, source, &bytes);
-    status = rls_agree(ctx, status);
-    if (status == RLS_OK) {
-        MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, ctx->comm);
-        status = rls_shared_open(ctx, source, bytes, &from);
-    }
+    int64_t bytes = -1;
+    rls_export_file file;
+    rls_status status = rls_export_file_begin(job->ctx, rls_model_dir_path(job->dir), job->partial, name,
+                                              &bytes, job->digests, &file);
     if (status == RLS_OK)
-        status = create(job, name, &path, &to);
-    if (status == RLS_OK)
-        status = rls_shared_copy(&from, 0, &to, 0, bytes);
-    if (status == RLS_OK)
-        status = rls_shared_close(&from, false);
-    if (status == RLS_OK)
-        status = rls_shared_close(&to, true);
-    rls_shared_abandon(&from);
-    rls_shared_abandon(&to);
-    free(source);
-    free(path);
-    return status;
+        status = rls_shared_copy(&file.from, 0, &file.to, 0, bytes, file.digest);
+    return rls_export_file_end(&file, status, job->written);
 }
 
 /* Rank 0: the index with the new total size. */
@@ -321,9 +303,7 @@ static rls_status write_index(const export *job)
 /* Rank 0: everything is on the disk; now it gets its name. */
 static rls_status publish(export *job)
 {
-    rls_status status = job->new_index ? write_index(job) : RLS_OK;
-    if (status == RLS_OK)
-        status = rls_dir_sync(job->ctx, job->partial, true);
+    rls_status status = rls_dir_sync(job->ctx, job->partial, true);
     if (status == RLS_OK)
         status = rls_fault(job->ctx, RLS_FAULT_export_rename);
     if (status == RLS_OK && rename(job->partial, job->dest) != 0)
@@ -337,30 +317,55 @@ static rls_status publish(export *job)
     return status;
 }
 
-rls_status rls_model_export(const rls_model_dir *dir, const char *dest, const rls_export_tensor *edits,
-                            int64_t count, rls_export_dtype dtype)
+/* Everything is made in the partial directory, and on the disk when it returns. Collective. */
+static rls_status make_files(export *job, json_t **files)
+{
+    rls_context *ctx = job->ctx;
+    rls_export_tree tree = {0};
+    rls_status status =
+        rls_share_array(ctx, ctx->rank == 0 ? stage(job, &tree) : RLS_OK, &tree.copies, &tree.copies_bytes);
+    for (int64_t i = 0; status == RLS_OK && i < rls_model_dir_shards(job->dir); i++) {
+        if (is_edited(job, i))
+            status = write_shard(job, i);
+    }
+    for (int64_t at = 0; status == RLS_OK && at < tree.copies_bytes;
+         at += (int64_t)strlen(tree.copies + at) + 1)
+        status = copy_file(job, tree.copies + at);
+    if (status == RLS_OK)
+        status = rls_agree(ctx, ctx->rank == 0 && job->new_index ? write_index(job) : RLS_OK);
+    if (status == RLS_OK && files != NULL)
+        status = rls_tree_digests_known(ctx, job->partial, job->written, files);
+    if (status == RLS_OK)
+        status = rls_export_files_sync(ctx, job->partial, job->written);
+    free(tree.copies);
+    return status;
+}
+
+rls_status rls_model_export_digests(const rls_model_dir *dir, const char *dest,
+                                    const rls_export_tensor *edits, int64_t count, rls_export_dtype dtype,
+                                    json_t **files)
 {
     rls_context *ctx = rls_model_dir_context(dir);
-    export job = {.ctx = ctx, .dir = dir, .edits = edits, .count = count};
-    rls_export_tree tree = {0};
+    export job = {.ctx = ctx,
+                  .dir = dir,
+                  .edits = edits,
+                  .count = count,
+                  .digests = files != NULL,
+                  .written = json_object()};
     int64_t partial_bytes = 0;
     const double start = rls_profile_start();
-    rls_status status = rls_agree(ctx, check_edits(&job, dtype));
+    rls_status status = job.written != NULL ? check_edits(&job, dtype)
+                                            : rls_fail(ctx, RLS_ERR_MEMORY, "no memory for an export");
+    if (files != NULL)
+        *files = NULL;
+    status = rls_agree(ctx, status);
     if (status == RLS_OK) {
         status = ctx->rank == 0 ? make_partial(&job, dest) : RLS_OK;
         partial_bytes = job.partial != NULL ? (int64_t)strlen(job.partial) + 1 : 0;
         status = rls_share_array(ctx, status, &job.partial, &partial_bytes);
     }
     if (status == RLS_OK)
-        status = rls_share_array(ctx, ctx->rank == 0 ? stage(&job, &tree) : RLS_OK, &tree.copies,
-                                 &tree.copies_bytes);
-    for (int64_t i = 0; status == RLS_OK && i < rls_model_dir_shards(dir); i++) {
-        if (is_edited(&job, i))
-            status = write_shard(&job, i);
-    }
-    for (int64_t at = 0; status == RLS_OK && at < tree.copies_bytes;
-         at += (int64_t)strlen(tree.copies + at) + 1)
-        status = copy_file(&job, tree.copies + at);
+        status = make_files(&job, files);
     if (status == RLS_OK)
         status = rls_agree(ctx, ctx->rank == 0 ? publish(&job) : RLS_OK);
     if (job.made) {
@@ -372,10 +377,20 @@ rls_status rls_model_export(const rls_model_dir *dir, const char *dest, const rl
     }
     if (status == RLS_OK)
         rls_profile_add(ctx, "export", start, 0.0, 0.0);
-    free(tree.copies);
+    if (status != RLS_OK && files != NULL) {
+        json_decref(*files);
+        *files = NULL;
+    }
+    json_decref(job.written);
     free(job.partial);
     free(job.dest);
     free(job.parent);
     free(job.plan);
     return status;
+}
+
+rls_status rls_model_export(const rls_model_dir *dir, const char *dest, const rls_export_tensor *edits,
+                            int64_t count, rls_export_dtype dtype)
+{
+    return rls_model_export_digests(dir, dest, edits, count, dtype, NULL);
 }

@@ -2,6 +2,8 @@
 #ifndef STORE_EXPORT_H
 #define STORE_EXPORT_H
 
+#include <jansson.h>
+
 #include "base/config.h"
 #include "linalg/matrix.h"
 #include "store/model_dir.h"
@@ -33,5 +35,12 @@ RLS_NODISCARD rls_status rls_model_export_check(rls_context *ctx, const char *de
 RLS_NODISCARD rls_status rls_model_export(const rls_model_dir *dir, const char *dest,
                                           const rls_export_tensor *edits, int64_t count,
                                           rls_export_dtype dtype);
+
+/* The same, with the digests of all files of dest as rls_tree_digests gives them (free with json_decref),
+ * which are taken on the way: what is written is not read again, and the other files are read while the disk
+ * writes. files: NULL for none. */
+RLS_NODISCARD rls_status rls_model_export_digests(const rls_model_dir *dir, const char *dest,
+                                                  const rls_export_tensor *edits, int64_t count,
+                                                  rls_export_dtype dtype, json_t **files);
 
 #endif

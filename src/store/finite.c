@@ -1,5 +1,6 @@
 #include "store/finite.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "base/dtype.h"
@@ -23,19 +24,20 @@ static double limit_of(rls_dtype dtype)
     return (double)INFINITY;
 }
 
-/* How many of data[0, count) are not finite. No early exit: the loops vectorise, and there are hardly ever
- * any. */
-static int64_t count_bad(rls_dtype dtype, const void *data, int64_t count, double limit)
+/* How many of data[0, count), count <= CHUNK, are not finite. No early exit: the loops vectorise, in as
+ * narrow types as will do, and there are hardly ever any. */
+static int32_t count_bad(rls_dtype dtype, const void *data, int64_t count, double limit)
 {
-    int64_t bad = 0;
+    int32_t bad = 0;
     if (dtype == RLS_F64) {
         const double *x = data;
         for (int64_t i = 0; i < count; i++)
             bad += !(fabs(x[i]) < limit); /* NaN compares false */
     } else if (dtype == RLS_F32) {
         const float *x = data;
+        const float bound = limit > (double)FLT_MAX ? INFINITY : (float)limit; /* the others are floats */
         for (int64_t i = 0; i < count; i++)
-            bad += !((double)fabsf(x[i]) < limit);
+            bad += !(fabsf(x[i]) < bound);
     } else {
         const uint16_t *x = data;
         const unsigned exponent = dtype == RLS_F16 ? F16_EXPONENT : BF16_EXPONENT;

@@ -21,7 +21,7 @@ struct rls_journal {
     rls_context *ctx;
     char *path, *token;
     rls_stream_info info;
-    int64_t next, edits;
+    int64_t next, edits, batches;
 };
 
 static rls_status segment_path(rls_context *ctx, const char *dir, int64_t number, const char *ending,
@@ -42,7 +42,8 @@ static rls_status copy_info(rls_context *ctx, const rls_stream_info *from, rls_s
 }
 
 rls_status rls_journal_open(rls_context *ctx, const char *path, const char *token,
-                            const rls_stream_info *info, int64_t next, int64_t edits, rls_journal **out)
+                            const rls_stream_info *info, int64_t next, int64_t edits, int64_t batches,
+                            rls_journal **out)
 {
     void *memory = NULL;
     *out = NULL;
@@ -52,6 +53,7 @@ rls_status rls_journal_open(rls_context *ctx, const char *path, const char *toke
         journal->ctx = ctx;
         journal->next = next;
         journal->edits = edits;
+        journal->batches = batches;
         status = rls_strdup(ctx, path, &journal->path);
     }
     if (status == RLS_OK)
@@ -90,6 +92,20 @@ int64_t rls_journal_edits(const rls_journal *journal)
     return journal->edits;
 }
 
+/* Edits a batch in a segment of `edits` edits. */
+static int64_t edits_a_batch(const rls_journal *journal, int64_t edits)
+{
+    const int64_t batch = journal->info.batch;
+    return batch > 0 && batch < edits ? batch : edits;
+}
+
+/* Batches up to the end of the next segment, of `edits` edits. */
+static int64_t batches_after(const rls_journal *journal, int64_t edits)
+{
+    const int64_t each = edits_a_batch(journal, edits);
+    return journal->batches + (each > 0 ? (edits + each - 1) / each : 0);
+}
+
 /* Rank 0: the manifest, then the rename that commits. */
 static rls_status publish(const rls_journal *journal, const char *partial, int64_t edits,
                           const rls_digest *digest)
@@ -105,11 +121,13 @@ static rls_status publish(const rls_journal *journal, const char *partial, int64
     if (status == RLS_OK)
         status = rls_fault(ctx, RLS_FAULT_segment_manifest);
     if (status == RLS_OK)
-        status = rls_manifest_write(ctx, manifest,
-                                    json_pack("{s:s, s:i, s:I, s:I, s:I, s:o}", "format", SEGMENT_FORMAT,
-                                              "version", 1, "segment", (json_int_t)journal->next, "first",
-                                              (json_int_t)journal->edits, "edits", (json_int_t)edits,
-                                              "digest", rls_digest_json(digest, strrchr(file, '/') + 1)));
+        status = rls_manifest_write(
+            ctx, manifest,
+            json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:o}", "format", SEGMENT_FORMAT, "version", 1,
+                      "segment", (json_int_t)journal->next, "first", (json_int_t)journal->edits, "edits",
+                      (json_int_t)edits, "batch", (json_int_t)edits_a_batch(journal, edits), "batches",
+                      (json_int_t)batches_after(journal, edits), "digest",
+                      rls_digest_json(digest, strrchr(file, '/') + 1)));
     if (status == RLS_OK)
         status = rls_fault(ctx, RLS_FAULT_segment_rename);
     if (status == RLS_OK && rename(partial, file) != 0)
@@ -145,6 +163,7 @@ rls_status rls_journal_commit(rls_journal *journal, const int64_t *case_ids, con
     if (status == RLS_OK)
         status = rls_agree(ctx, ctx->rank == 0 ? publish(journal, partial, edits, digest) : RLS_OK);
     if (status == RLS_OK) {
+        journal->batches = batches_after(journal, edits);
         journal->next++;
         journal->edits += edits;
         status = rls_agree(ctx, rls_fault(ctx, RLS_FAULT_segment_done));

@@ -2,7 +2,8 @@
  * The journal: every applied batch as a committed segment, a stream file that replays.
  *
  *     segment-000012.nc      the edits, keys and absolute targets as applied
- *     segment-000012.json    its manifest: number, first edit, edits, digest of the .nc
+ *     segment-000012.json    its manifest: number, first edit, edits, edits a batch, batches up to its end,
+ * digest of the .nc
  *
  * A segment is written under a temporary name, digested, its manifest written, and then renamed: the rename
  * commits it. So the directory is at every moment a stream of exactly the committed edits.
@@ -17,12 +18,13 @@
 typedef struct rls_journal rls_journal;
 
 /* Opens the journal in directory `path` (made when it is not there) to write segment number `next` after
- * `edits` edits. Collective. info: what every segment says of itself (module, kind, batch, layers with n, m
- * and types); copied. token: a name of this run's own for temporary files. Temporary files of dead runs are
+ * `edits` edits in `batches` batches. Collective. info: what every segment says of itself (module, kind,
+ * batch, layers with n, m and types); copied. A segment is made of batches of info->batch edits, the last one
+ * perhaps of fewer. token: a name of this run's own for temporary files. Temporary files of dead runs are
  * removed. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_journal_open(rls_context *ctx, const char *path, const char *token,
                                           const rls_stream_info *info, int64_t next, int64_t edits,
-                                          rls_journal **out);
+                                          int64_t batches, rls_journal **out);
 
 /* Frees it and sets *journal to NULL. Not collective. NULL is accepted. */
 void rls_journal_close(rls_journal **journal);
@@ -42,6 +44,7 @@ typedef struct {
     int64_t present; /* segments up to the last one that left a trace */
     int64_t sound;   /* of those, how many are whole, from the first on without a gap */
     int64_t *ends;   /* [sound]: edits up to and with each */
+    int64_t *each;   /* [sound]: edits a batch in it; its last batch may have fewer */
     int64_t bytes;
     json_t *problems; /* rank 0: what is wrong with segments, as store/problem.h has it; NULL elsewhere */
     char why[768];    /* the first of them: of segment number `sound`; "" when all are sound */

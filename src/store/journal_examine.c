@@ -47,10 +47,11 @@ static rls_status count_present(rls_context *ctx, const char *path, int64_t *pre
     return rls_dir_visit(ctx, path, note_segment, present);
 }
 
-/* Rank 0: compares segment i with its manifest, and gives where the edits end that it has. Whatever is wrong
- * is added to the problems. */
+/* Rank 0: compares segment i with its manifest, and gives where the edits end that it has, and its edits a
+ * batch (one batch, when it was written before there were segments of several). Whatever is wrong is added to
+ * the problems. */
 static void check_segment(rls_context *ctx, const char *path, int64_t i, const char *file,
-                          const rls_digest *digest, int64_t *end, json_t *problems)
+                          const rls_digest *digest, int64_t *end, int64_t *each, json_t *problems)
 {
     char *name = NULL, reason[128];
     json_t *manifest = NULL;
@@ -66,7 +67,10 @@ static void check_segment(rls_context *ctx, const char *path, int64_t i, const c
         rls_problem_add(problems, file, "is missing or cannot be read");
     else if (manifest != NULL && !rls_digest_matches(digest, json_object_get(manifest, "digest"), reason))
         rls_problem_add(problems, file, "%s", reason);
-    *end = manifest != NULL ? (int64_t)(first + json_integer_value(json_object_get(manifest, "edits"))) : -1;
+    const json_int_t edits = json_integer_value(json_object_get(manifest, "edits"));
+    const json_int_t batch = json_integer_value(json_object_get(manifest, "batch"));
+    *end = manifest != NULL ? (int64_t)(first + edits) : -1;
+    *each = (int64_t)(batch > 0 ? batch : edits);
     json_decref(manifest);
     free(name);
 }
@@ -75,11 +79,13 @@ static void check_segment(rls_context *ctx, const char *path, int64_t i, const c
 static void check_segments(rls_context *ctx, const char *path, char *const *files, const rls_digest *digests,
                            rls_journal_survey *out)
 {
-    int64_t end = 0;
+    int64_t end = 0, each = 0;
     for (int64_t i = 0; i < out->present; i++) {
-        check_segment(ctx, path, i, files[i], &digests[i], &end, out->problems);
-        if (json_array_size(out->problems) == 0)
-            out->ends[out->sound++] = end;
+        check_segment(ctx, path, i, files[i], &digests[i], &end, &each, out->problems);
+        if (json_array_size(out->problems) == 0) {
+            out->ends[out->sound] = end;
+            out->each[out->sound++] = each;
+        }
     }
     (void)rls_problem_first(out->problems, out->why, sizeof out->why);
 }
@@ -106,7 +112,7 @@ rls_status rls_journal_examine(rls_context *ctx, const char *path, rls_journal_s
 {
     char **paths = NULL;
     rls_digest *digests = NULL;
-    void *ends = NULL;
+    void *ends = NULL, *each = NULL;
     *out = (rls_journal_survey){0};
     rls_status status = rls_agree(ctx, ctx->rank == 0 ? count_present(ctx, path, &out->present) : RLS_OK);
     if (status != RLS_OK)
@@ -115,10 +121,13 @@ rls_status rls_journal_examine(rls_context *ctx, const char *path, rls_journal_s
     status = make_paths(ctx, path, out->present, &paths);
     if (status == RLS_OK)
         status = rls_alloc_zero(ctx, out->present, sizeof(int64_t), &ends);
+    if (status == RLS_OK)
+        status = rls_alloc_zero(ctx, out->present, sizeof(int64_t), &each);
     if (status == RLS_OK && ctx->rank == 0 && (out->problems = json_array()) == NULL)
         status = rls_fail(ctx, RLS_ERR_MEMORY, "no memory for a journal's problems");
     status = rls_agree(ctx, status);
     out->ends = ends;
+    out->each = each;
     if (status == RLS_OK)
         status = rls_digest_files(ctx, (const char *const *)paths, out->present, &digests);
     if (status == RLS_OK) {
@@ -128,6 +137,7 @@ rls_status rls_journal_examine(rls_context *ctx, const char *path, rls_journal_s
             out->bytes += digests[i].bytes > 0 ? digests[i].bytes : 0;
         MPI_Bcast(&out->sound, 1, MPI_INT64_T, 0, ctx->comm);
         MPI_Bcast(out->ends, (int)out->sound, MPI_INT64_T, 0, ctx->comm);
+        MPI_Bcast(out->each, (int)out->sound, MPI_INT64_T, 0, ctx->comm);
         MPI_Bcast(out->why, (int)sizeof out->why, MPI_CHAR, 0, ctx->comm);
     }
     rls_digests_free(&digests);
@@ -140,7 +150,8 @@ rls_status rls_journal_examine(rls_context *ctx, const char *path, rls_journal_s
 void rls_journal_survey_free(rls_journal_survey *survey)
 {
     free(survey->ends);
-    survey->ends = NULL;
+    free(survey->each);
+    survey->ends = survey->each = NULL;
     json_decref(survey->problems);
     survey->problems = NULL;
 }

@@ -1,5 +1,6 @@
 #include "store/moments.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,8 +8,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/simd.h"
 #include "linalg/matrix.h"
 #include "store/finite.h"
+#include "store/netcdf_matrix.h"
 
 /* The largest ||(M - M^T) y|| / ||M||_F that passes for rounding: float32 sums in any order are well below.
  */
@@ -176,30 +179,49 @@ typedef struct {
     rls_dtype as;
     char name[32];
     int varid;
-    void *rows;
     double *skew; /* [n]: this rank's part of (M - M^T) y; behind it of ||M||_F^2 */
     double *sign; /* [n]: y */
     double *row;  /* [n]: one row in float64 */
 } loading;
 
+/* sums = {row . sign, row . row}; skew -= y row. */
+RLS_VECTORISED static void add_row(int64_t n, const double *restrict row, const double *restrict sign,
+                                   double y, double *restrict skew, double sums[2])
+{
+    double dot[RLS_LANES] = {0.0}, squares[RLS_LANES] = {0.0};
+    for (int64_t j = 0; j < n; j++)
+        skew[j] -= y * row[j];
+    for (int64_t j = 0; j + RLS_LANES <= n; j += RLS_LANES) {
+        for (int k = 0; k < RLS_LANES; k++) {
+            dot[k] += row[j + k] * sign[j + k];
+            squares[k] += row[j + k] * row[j + k];
+        }
+    }
+    for (int64_t j = n / RLS_LANES * RLS_LANES; j < n; j++) {
+        dot[0] += row[j] * sign[j];
+        squares[0] += row[j] * row[j];
+    }
+    sums[0] = sums[1] = 0.0;
+    for (int k = 0; k < RLS_LANES; k++) {
+        sums[0] += dot[k];
+        sums[1] += squares[k];
+    }
+}
+
 /* One row's checks; false when it has a fault. */
 static bool check_row(const loading *l, const void *row, int64_t i)
 {
     const int64_t n = l->layer->n;
-    const double y = l->sign[i];
-    double dot = 0.0, squares = 0.0;
-    if (rls_first_nonfinite(l->layer->dtype, row, n, l->as) >= 0 ||
-        rls_element_value(l->layer->dtype, row, i) < 0.0)
-        return false;
+    double sums[2];
     rls_convert(RLS_F64, l->row, 1, l->layer->dtype, row, 1, n);
-    for (int64_t j = 0; j < n; j++) {
-        dot += l->row[j] * l->sign[j];
-        squares += l->row[j] * l->row[j];
-        l->skew[j] -= y * l->row[j];
-    }
-    l->skew[i] += dot;
-    l->skew[n] += squares;
-    return true;
+    add_row(n, l->row, l->sign, l->sign[i], l->skew, sums);
+    l->skew[i] += sums[0];
+    l->skew[n] += sums[1];
+    /* With such a sum of squares every number is finite, in float32 too. */
+    if (!(sums[1] < (double)FLT_MAX * (double)FLT_MAX) &&
+        rls_first_nonfinite(l->layer->dtype, row, n, l->as) >= 0)
+        return false;
+    return l->row[i] >= 0.0;
 }
 
 /* Local: the message for the first row at fault of this rank's rows. */
@@ -216,28 +238,21 @@ static rls_status row_fault(const loading *l, const void *row, int64_t i)
                     rls_dtype_name(l->as));
 }
 
-/* Collective: one round of rows from the file to the matrix. */
-static rls_status load_round(const loading *l, int64_t first, int64_t count, rls_matrix *matrix)
+/* Collective: a round's rows; the first one at fault of all ranks ends the loading. */
+static rls_status check_rows(void *user, int64_t first, int64_t count, const void *rows)
 {
+    const loading *l = user;
     rls_context *ctx = l->moments->ctx;
-    const rls_moments_layer *layer = l->layer;
-    const size_t row_bytes = (size_t)layer->n * rls_dtype_size(layer->dtype);
-    const int err =
-        rls_nc_get_rows(l->moments->ncid, l->varid, layer->dtype, first, count, layer->n, l->rows);
-    rls_status status = rls_agree(ctx, rls_nc_check(ctx, err, "read", l->moments->path, l->name));
-    if (status != RLS_OK)
-        return status;
+    const size_t row_bytes = (size_t)l->layer->n * rls_dtype_size(l->layer->dtype);
+    rls_status status = RLS_OK;
     int64_t fault = INT64_MAX, mine = INT64_MAX;
     for (int64_t i = 0; i < count && mine == INT64_MAX; i++)
-        if (!check_row(l, (const char *)l->rows + (size_t)i * row_bytes, first + i))
+        if (!check_row(l, (const char *)rows + (size_t)i * row_bytes, first + i))
             mine = first + i;
     MPI_Allreduce(&mine, &fault, 1, MPI_INT64_T, MPI_MIN, ctx->comm);
     if (mine == fault && mine != INT64_MAX)
-        status = row_fault(l, (const char *)l->rows + (size_t)(mine - first) * row_bytes, mine);
-    if ((status = rls_agree(ctx, status)) != RLS_OK)
-        return status;
-    const rls_slab slab = {first, count, layer->dtype, l->rows};
-    return rls_slab_to_cyclic(&slab, RLS_LINES_ARE_COLUMNS, &matrix->part);
+        status = row_fault(l, (const char *)rows + (size_t)(mine - first) * row_bytes, mine);
+    return rls_agree(ctx, status);
 }
 
 /* Collective: what the rows' checks came to. */
@@ -270,7 +285,6 @@ static rls_status begin_load(loading *l, int layer, const rls_matrix *matrix)
     rls_context *ctx = l->moments->ctx;
     char text[256];
     void *skew = NULL;
-    int64_t first = 0, count = 0;
     (void)snprintf(l->name, sizeof l->name, "second_moment_%d", layer);
     l->layer = rls_layer_find(info->layers, info->layer_count, sizeof *info->layers, layer);
     if (l->layer == NULL)
@@ -284,11 +298,6 @@ static rls_status begin_load(loading *l, int layer, const rls_matrix *matrix)
                         l->moments->path, l->name, n, n, matrix->rows);
     rls_status status = rls_nc_check(ctx, ncmpi_inq_varid(l->moments->ncid, l->name, &l->varid), "read",
                                      l->moments->path, l->name);
-    const int64_t row_bytes = n * (int64_t)rls_dtype_size(l->layer->dtype);
-    (void)rls_slab_round(matrix->grid, n, row_bytes, RLS_ROUND_BYTES, 0, &first,
-                         &count); /* no later round has more */
-    if (status == RLS_OK)
-        status = rls_alloc(ctx, count, (size_t)row_bytes, &l->rows);
     if (status == RLS_OK)
         status = rls_alloc_zero(ctx, 3 * n + 1, sizeof(double), &skew);
     if (status != RLS_OK)
@@ -306,19 +315,15 @@ rls_status rls_moments_load(rls_moments *moments, int layer, rls_matrix *matrix)
     loading l = {.moments = moments, .as = matrix->part.dtype};
     const double start = rls_profile_start();
     rls_status status = rls_agree(moments->ctx, begin_load(&l, layer, matrix));
-    for (int64_t round = 0, first = 0, count = 0; status == RLS_OK; round++) {
-        const int64_t row_bytes = l.layer->n * (int64_t)rls_dtype_size(l.layer->dtype);
-        if (!rls_slab_round(matrix->grid, l.layer->n, row_bytes, RLS_ROUND_BYTES, round, &first, &count))
-            break;
-        status = load_round(&l, first, count, matrix);
-    }
+    if (status == RLS_OK)
+        status = rls_nc_load_converted(moments->ctx, moments->ncid, l.varid, moments->path, l.layer->dtype,
+                                       matrix, check_rows, &l);
     if (status == RLS_OK)
         status = check_symmetry(&l);
     if (status == RLS_OK) {
         const double bytes = (double)l.layer->n * (double)l.layer->n * (double)rls_dtype_size(l.layer->dtype);
         (void)rls_profile_add(moments->ctx, "moments read", start, 0.0, bytes / moments->ctx->size);
     }
-    free(l.rows);
     free(l.skew);
     return status;
 }

@@ -37,7 +37,7 @@ void rls_moments_close(rls_moments **moments);
 const rls_moments_info *rls_moments_inquire(const rls_moments *moments);
 
 /* Fills matrix [n, n] with the second moment of a layer, converted to its type.
- * Collective; in rounds of RLS_ROUND_BYTES a rank. On failure the matrix's contents are undefined.
+ * Collective; in rounds that need little memory. On failure the matrix's contents are undefined.
  * Row i of the file becomes column i of the matrix, which is the same by symmetry: the lower triangle, the
  * one that the editor uses, is the file's upper triangle. Returns RLS_ERR_DATA for a layer that is not there
  * (with those that are), another n than the matrix's, a value that is not a finite number of the matrix's

@@ -23,4 +23,14 @@ RLS_NODISCARD rls_status rls_nc_store_symmetric(rls_context *ctx, int ncid, int 
 RLS_NODISCARD rls_status rls_nc_load_matrix(rls_context *ctx, int ncid, int varid, const char *path,
                                             rls_matrix *matrix, rls_digest_writer *digest);
 
+/* Looks at what a round has read: rows [first, first + count) of the variable, in the file's type, count may
+ * be 0. Called by all ranks; returns the same on all. */
+typedef rls_status rls_nc_look(void *user, int64_t first, int64_t count, const void *rows);
+
+/* The same from a variable of type `stored`, converted to the matrix's. look: called with every round's rows
+ * before they go to the matrix; what it returns ends the loading. Collective. */
+RLS_NODISCARD rls_status rls_nc_load_converted(rls_context *ctx, int ncid, int varid, const char *path,
+                                               rls_dtype stored, rls_matrix *matrix, rls_nc_look *look,
+                                               void *user);
+
 #endif

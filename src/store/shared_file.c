@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "grid/redistribute.h"
 #include "store/file_util.h"
+#include "store/writeback.h"
 
 static rls_status fail_mpi(const rls_shared_file *file, const char *what, int error)
 {
@@ -15,7 +15,7 @@ static rls_status fail_mpi(const rls_shared_file *file, const char *what, int er
     int len = 0;
     char obstacle[128] = "";
     MPI_Error_string(error, text, &len);
-    if (strcmp(what, "create") == 0 || strcmp(what, "write") == 0 || strcmp(what, "put it on the disk") == 0)
+    if (strcmp(what, "create") == 0 || strcmp(what, "write") == 0)
         (void)rls_write_obstacle(file->path, obstacle);
     return rls_fail(file->ctx, RLS_ERR_IO, "%s: cannot %s: %s", file->path, what,
                     obstacle[0] != '\0' ? obstacle : text);
@@ -39,8 +39,10 @@ static rls_status open_all(rls_shared_file *file, int mode, const char *what)
     free(name);
     int opened = error == MPI_SUCCESS;
     status = rls_agree(ctx, opened ? RLS_OK : fail_mpi(file, what, error));
-    if (status == RLS_OK)
+    if (status == RLS_OK) {
+        file->hint = rls_writeback_open(file->path);
         return RLS_OK;
+    }
     /* Closing is collective: where only some ranks could open it, their handles have to be left. */
     MPI_Allreduce(MPI_IN_PLACE, &opened, 1, MPI_INT, MPI_MIN, ctx->comm);
     if (opened)
@@ -51,7 +53,7 @@ static rls_status open_all(rls_shared_file *file, int mode, const char *what)
 
 rls_status rls_shared_open(rls_context *ctx, const char *path, int64_t bytes, rls_shared_file *file)
 {
-    *file = (rls_shared_file){ctx, path, MPI_FILE_NULL};
+    *file = (rls_shared_file){ctx, path, MPI_FILE_NULL, -1};
     rls_status status = open_all(file, MPI_MODE_RDONLY, "open");
     if (status != RLS_OK)
         return status;
@@ -72,7 +74,7 @@ rls_status rls_shared_open(rls_context *ctx, const char *path, int64_t bytes, rl
 
 rls_status rls_shared_create(rls_context *ctx, const char *path, rls_shared_file *file)
 {
-    *file = (rls_shared_file){ctx, path, MPI_FILE_NULL};
+    *file = (rls_shared_file){ctx, path, MPI_FILE_NULL, -1};
     return open_all(file, MPI_MODE_WRONLY | MPI_MODE_CREATE | MPI_MODE_EXCL, "create");
 }
 
@@ -85,14 +87,19 @@ static rls_status check_count(const rls_shared_file *file, int64_t bytes, int *c
     return rls_fail(file->ctx, RLS_ERR_INTERNAL, "%s: a round of %" PRId64 " bytes", file->path, bytes);
 }
 
-rls_status rls_shared_read(const rls_shared_file *file, int64_t offset, void *data, int64_t bytes)
+/* MPI_File_read_at, MPI_File_write_at, or their collective kind. */
+typedef int mpi_read(MPI_File, MPI_Offset, void *, int, MPI_Datatype, MPI_Status *);
+typedef int mpi_write(MPI_File, MPI_Offset, const void *, int, MPI_Datatype, MPI_Status *);
+
+static rls_status read_part(const rls_shared_file *file, int64_t offset, void *data, int64_t bytes,
+                            mpi_read *read)
 {
     int count = 0, got = 0;
     char none = 0;
     MPI_Status result;
     rls_status status = check_count(file, bytes, &count);
-    const int error = MPI_File_read_at_all(file->handle, (MPI_Offset)offset, count > 0 ? data : &none, count,
-                                           MPI_BYTE, &result);
+    const int error =
+        read(file->handle, (MPI_Offset)offset, count > 0 ? data : &none, count, MPI_BYTE, &result);
     if (error != MPI_SUCCESS) {
         status = fail_mpi(file, "read", error);
     } else if (count > 0) {
@@ -101,56 +108,56 @@ rls_status rls_shared_read(const rls_shared_file *file, int64_t offset, void *da
             status = rls_fail(file->ctx, RLS_ERR_DATA, "%s: only %d of %d bytes at %" PRId64 ": truncated?",
                               file->path, got, count, offset);
     }
-    return rls_agree(file->ctx, status);
+    return status;
 }
 
-rls_status rls_shared_write(const rls_shared_file *file, int64_t offset, const void *data, int64_t bytes)
+static rls_status write_part(const rls_shared_file *file, int64_t offset, const void *data, int64_t bytes,
+                             mpi_write *write)
 {
     int count = 0, put = 0;
     const char none = 0;
     MPI_Status result;
     rls_status status = check_count(file, bytes, &count);
-    const int error = MPI_File_write_at_all(file->handle, (MPI_Offset)offset, count > 0 ? data : &none, count,
-                                            MPI_BYTE, &result);
+    const int error =
+        write(file->handle, (MPI_Offset)offset, count > 0 ? data : &none, count, MPI_BYTE, &result);
     if (error != MPI_SUCCESS) {
         status = fail_mpi(file, "write", error);
     } else if (count > 0) {
         MPI_Get_count(&result, MPI_BYTE, &put);
         if (put != count)
             status = fail_mpi(file, "write", MPI_ERR_NO_SPACE);
+        rls_writeback(file->hint, offset, count);
     }
-    return rls_agree(file->ctx, status);
-}
-
-rls_status rls_shared_copy(const rls_shared_file *from, int64_t from_offset, const rls_shared_file *to,
-                           int64_t to_offset, int64_t bytes)
-{
-    rls_context *ctx = from->ctx;
-    const int64_t size = ctx->size;
-    const int64_t even = (bytes + size - 1) / size;
-    const int64_t share = even < RLS_ROUND_BYTES ? even : RLS_ROUND_BYTES;
-    void *buffer = NULL;
-    rls_status status = rls_agree(ctx, rls_alloc(ctx, share, 1, &buffer));
-    for (int64_t begin = 0; status == RLS_OK && begin < bytes; begin += share * size) {
-        const int64_t mine = begin + share * ctx->rank < bytes ? begin + share * ctx->rank : bytes;
-        const int64_t count = bytes - mine < share ? bytes - mine : share;
-        status = rls_shared_read(from, from_offset + mine, buffer, count);
-        if (status == RLS_OK)
-            status = rls_shared_write(to, to_offset + mine, buffer, count);
-    }
-    free(buffer);
     return status;
 }
 
-rls_status rls_shared_close(rls_shared_file *file, bool sync)
+rls_status rls_shared_read(const rls_shared_file *file, int64_t offset, void *data, int64_t bytes)
+{
+    return rls_agree(file->ctx, read_part(file, offset, data, bytes, MPI_File_read_at_all));
+}
+
+rls_status rls_shared_write(const rls_shared_file *file, int64_t offset, const void *data, int64_t bytes)
+{
+    return rls_agree(file->ctx, write_part(file, offset, data, bytes, MPI_File_write_at_all));
+}
+
+rls_status rls_shared_get(const rls_shared_file *file, int64_t offset, void *data, int64_t bytes)
+{
+    return read_part(file, offset, data, bytes, MPI_File_read_at);
+}
+
+rls_status rls_shared_put(const rls_shared_file *file, int64_t offset, const void *data, int64_t bytes)
+{
+    return write_part(file, offset, data, bytes, MPI_File_write_at);
+}
+
+rls_status rls_shared_close(rls_shared_file *file)
 {
     if (file->handle == MPI_FILE_NULL)
         return RLS_OK;
     rls_status status = RLS_OK;
-    int error = sync ? MPI_File_sync(file->handle) : MPI_SUCCESS;
-    if (error != MPI_SUCCESS)
-        status = fail_mpi(file, "put it on the disk", error);
-    error = MPI_File_close(&file->handle);
+    rls_writeback_close(file->hint);
+    const int error = MPI_File_close(&file->handle);
     if (error != MPI_SUCCESS)
         status = fail_mpi(file, "close", error);
     file->handle = MPI_FILE_NULL;
@@ -159,7 +166,9 @@ rls_status rls_shared_close(rls_shared_file *file, bool sync)
 
 void rls_shared_abandon(rls_shared_file *file)
 {
-    if (file->handle != MPI_FILE_NULL)
-        (void)MPI_File_close(&file->handle);
+    if (file->handle == MPI_FILE_NULL)
+        return;
+    rls_writeback_close(file->hint);
+    (void)MPI_File_close(&file->handle);
     file->handle = MPI_FILE_NULL;
 }

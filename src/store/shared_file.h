@@ -1,5 +1,6 @@
 /*
- * One file read or written by all ranks together, through collective MPI-IO in rounds.
+ * One file read or written by all ranks together, through MPI-IO in rounds: collective ones, or each rank for
+ * itself.
  *
  * No hints are set: each rank's part of a round is one contiguous piece, and ROMIO's default
  * (romio_cb_read/write = automatic) then leaves every rank to its own large request instead of sending the
@@ -18,6 +19,7 @@ typedef struct {
     rls_context *ctx;
     const char *path; /* the caller's, for messages */
     MPI_File handle;  /* MPI_FILE_NULL when closed */
+    int hint;         /* while it is open: for store/writeback.h; -1: none */
 } rls_shared_file;
 
 /* Opens a file for reading.
@@ -34,19 +36,21 @@ RLS_NODISCARD rls_status rls_shared_create(rls_context *ctx, const char *path, r
 RLS_NODISCARD rls_status rls_shared_read(const rls_shared_file *file, int64_t offset, void *data,
                                          int64_t bytes);
 
-/* Writes this rank's part of a round. Collective. Arguments as above. Returns RLS_ERR_IO. */
+/* Writes this rank's part of a round, which goes to the disk from then on. Collective. Arguments as above.
+ * Returns RLS_ERR_IO. */
 RLS_NODISCARD rls_status rls_shared_write(const rls_shared_file *file, int64_t offset, const void *data,
                                           int64_t bytes);
 
-/* Copies bytes [from_offset, from_offset + bytes) of one file to another, all ranks in parallel in rounds of
- * at most RLS_ROUND_BYTES a rank. Collective; equal arguments on all ranks. Returns the errors of reading and
- * writing, RLS_ERR_MEMORY. */
-RLS_NODISCARD rls_status rls_shared_copy(const rls_shared_file *from, int64_t from_offset,
-                                         const rls_shared_file *to, int64_t to_offset, int64_t bytes);
+/* The same by this rank alone. Not collective: the status is this rank's own. */
+RLS_NODISCARD rls_status rls_shared_get(const rls_shared_file *file, int64_t offset, void *data,
+                                        int64_t bytes);
+RLS_NODISCARD rls_status rls_shared_put(const rls_shared_file *file, int64_t offset, const void *data,
+                                        int64_t bytes);
 
-/* Closes the file; with sync, after putting it on the disk. Collective. Not open: nothing happens.
- * Returns RLS_ERR_IO when the system says at this late point that something was not written. */
-RLS_NODISCARD rls_status rls_shared_close(rls_shared_file *file, bool sync);
+/* Closes the file; what was written is not on the disk yet (see rls_files_sync). Collective. Not open:
+ * nothing happens. Returns RLS_ERR_IO when the system says at this late point that something was not written.
+ */
+RLS_NODISCARD rls_status rls_shared_close(rls_shared_file *file);
 
 /* Closes a file whose work has failed already, so that its own errors no longer matter. Collective. */
 void rls_shared_abandon(rls_shared_file *file);

@@ -180,6 +180,7 @@ static rls_status check_segments(rls_stream *stream, rls_stream_use use)
     rls_context *ctx = stream->ctx;
     rls_status status = RLS_OK;
     int64_t s = ctx->rank;
+    int batches_differ = 0;
     for (; s < stream->segments; s += ctx->size) {
         rls_stream_info info;
         status = rls_stream_header_read(ctx, stream->paths[s], use, &info);
@@ -187,6 +188,7 @@ static rls_status check_segments(rls_stream *stream, rls_stream_use use)
             status = rls_stream_header_match(ctx, stream->paths[0], &stream->info, stream->paths[s], &info);
         stream->starts[s + 1] = info.edits;
         stream->sizes[s] = info.bytes;
+        batches_differ |= info.batch != stream->info.batch;
         rls_stream_info_free(&info);
         if (status != RLS_OK)
             break; /* this rank's later segments cannot be the first at fault */
@@ -195,6 +197,9 @@ static rls_status check_segments(rls_stream *stream, rls_stream_use use)
         return status;
     MPI_Allreduce(MPI_IN_PLACE, stream->starts, (int)stream->segments + 1, MPI_INT64_T, MPI_SUM, ctx->comm);
     MPI_Allreduce(MPI_IN_PLACE, stream->sizes, (int)stream->segments, MPI_INT64_T, MPI_SUM, ctx->comm);
+    MPI_Allreduce(MPI_IN_PLACE, &batches_differ, 1, MPI_INT, MPI_MAX, ctx->comm);
+    if (batches_differ != 0) /* a run may go on in other batches */
+        stream->info.batch = 0;
     stream->info.bytes = 0;
     for (int64_t i = 0; i < stream->segments; i++) {
         stream->starts[i + 1] += stream->starts[i];

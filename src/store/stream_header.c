@@ -160,8 +160,6 @@ rls_status rls_stream_header_match(rls_context *ctx, const char *path_a, const r
         return differ(ctx, "the attribute module", path_a, path_b);
     if (a->kind != b->kind)
         return differ(ctx, "the attribute value_kind", path_a, path_b);
-    if (a->batch != b->batch)
-        return differ(ctx, "the attribute batch", path_a, path_b);
     if (a->has_case_ids != b->has_case_ids)
         return differ(ctx, "having case_id", path_a, path_b);
     return RLS_OK;

@@ -17,7 +17,7 @@ typedef struct {
 /* A stream's description: read from a file, merged over segments, or given to write one. */
 typedef struct {
     int64_t edits, bytes; /* ignored when writing */
-    int64_t batch;        /* edits a batch when it was recorded; 0: not said */
+    int64_t batch; /* edits a batch when it was recorded; 0: not said, or not the same in all segments */
     rls_value_kind kind;
     bool has_case_ids;
     char module[RLS_MODULE_MAX];
@@ -31,7 +31,7 @@ typedef struct {
 RLS_NODISCARD rls_status rls_stream_header_read(rls_context *ctx, const char *path, rls_stream_use use,
                                                 rls_stream_info *out);
 
-/* Checks that two segments of a stream agree in everything but their number of edits.
+/* Checks that two segments of a stream agree in everything but their number of edits, and their batches.
  * Not collective. Returns RLS_ERR_DATA naming the first difference and both paths. */
 RLS_NODISCARD rls_status rls_stream_header_match(rls_context *ctx, const char *path_a,
                                                  const rls_stream_info *a, const char *path_b,

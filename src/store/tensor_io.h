@@ -18,7 +18,7 @@
 RLS_NODISCARD rls_status rls_tensor_check(const rls_model_dir *dir, const char *name, rls_lines lines,
                                           int64_t rows, int64_t cols, const rls_model_tensor **out);
 
-/* Reads a tensor into a matrix, in rounds of at most RLS_ROUND_BYTES a rank.
+/* Reads a tensor into a matrix, in rounds of a few MiB a rank.
  * Collective. The matrix is on a grid of the directory's context.
  * Returns what rls_tensor_check does; RLS_ERR_DATA when the tensor holds NaN or Inf (named by [row, col] in
  * the file), or a number beyond the matrix's type, or the file has changed; RLS_ERR_IO, RLS_ERR_MEMORY. */

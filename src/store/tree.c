@@ -61,7 +61,15 @@ static rls_status digest_below(rls_context *ctx, const char *path, const char *c
     return status;
 }
 
-static rls_status digest_names(rls_context *ctx, const char *path, json_t *names, json_t *out)
+/* The digest of a file that is known; NULL when it has to be taken. */
+static json_t *find_known(const json_t *known, const char *name)
+{
+    json_t *digest = json_object_get(known, name);
+    return json_is_object(digest) ? digest : NULL;
+}
+
+static rls_status digest_names(rls_context *ctx, const char *path, json_t *names, const json_t *known,
+                               json_t *out)
 {
     const int64_t count = (int64_t)json_object_size(names);
     void *memory = NULL;
@@ -73,16 +81,31 @@ static rls_status digest_names(rls_context *ctx, const char *path, json_t *names
     if (status != RLS_OK)
         return status;
     const char **list = memory;
-    json_object_foreach(names, name, value) list[i++] = name;
-    status = digest_below(ctx, path, list, count, &digests);
-    for (i = 0; i < count && status == RLS_OK; i++)
-        json_array_append_new(out, rls_digest_json(&digests[i], list[i]));
+    json_object_foreach(names, name, value)
+    {
+        if (find_known(known, name) == NULL)
+            list[i++] = name;
+    }
+    status = digest_below(ctx, path, list, i, &digests);
+    i = 0;
+    json_object_foreach(names, name, value)
+    {
+        if (status != RLS_OK)
+            break;
+        json_t *digest = json_incref(find_known(known, name));
+        json_array_append_new(out, digest != NULL ? digest : rls_digest_json(&digests[i++], name));
+    }
     rls_digests_free(&digests);
     free(memory);
     return status;
 }
 
 rls_status rls_tree_digests(rls_context *ctx, const char *path, json_t **out)
+{
+    return rls_tree_digests_known(ctx, path, NULL, out);
+}
+
+rls_status rls_tree_digests_known(rls_context *ctx, const char *path, const json_t *known, json_t **out)
 {
     char *text = NULL;
     rls_status status = RLS_OK;
@@ -105,7 +128,7 @@ rls_status rls_tree_digests(rls_context *ctx, const char *path, json_t **out)
                                 ? RLS_OK
                                 : rls_fail(ctx, RLS_ERR_MEMORY, "no memory for a list of files"));
     if (status == RLS_OK)
-        status = digest_names(ctx, path, names, *out);
+        status = digest_names(ctx, path, names, known, *out);
     json_decref(names);
     if (status != RLS_OK) {
         json_decref(*out);

@@ -1,9 +1,10 @@
-#define _GNU_SOURCE /* sync_file_range */
+#define _GNU_SOURCE /* sync_file_range, mincore */
 #include "store/writeback.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 int rls_writeback_open(const char *path)
@@ -35,6 +36,30 @@ void rls_readahead(int file, int64_t offset, int64_t bytes)
     for (int64_t at = 0; at < bytes && file >= 0; at += PIECE)
         (void)posix_fadvise(file, (off_t)(offset + at), bytes - at < PIECE ? (off_t)(bytes - at) : PIECE,
                             POSIX_FADV_WILLNEED);
+}
+
+bool rls_is_cached(int file, int64_t offset, int64_t bytes)
+{
+    enum { SAMPLES = 64 };
+    const int64_t page = (int64_t)sysconf(_SC_PAGESIZE);
+    int there = 0;
+    for (int i = 0; i < SAMPLES; i++) {
+        unsigned char held = 1;
+        const int64_t at = (offset + bytes / SAMPLES * i) / page * page;
+        void *map = file >= 0 ? mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, file, (off_t)at) : MAP_FAILED;
+        if (map != MAP_FAILED) {
+            (void)mincore(map, (size_t)page, &held);
+            (void)munmap(map, (size_t)page);
+        }
+        there += held % 2 != 0 ? 1 : 0;
+    }
+    return there > SAMPLES / 2;
+}
+
+void rls_forget(int file, int64_t offset, int64_t bytes)
+{
+    if (file >= 0)
+        (void)posix_fadvise(file, (off_t)offset, (off_t)bytes, POSIX_FADV_DONTNEED);
 }
 
 static rls_status sync_file(rls_context *ctx, const char *path)

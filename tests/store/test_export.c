@@ -1,5 +1,6 @@
 /* Export: the edited directory is complete, exact where edited, byte for byte the original elsewhere. */
 #include "store/export_files.h"
+#include "store/tree.h"
 
 /* Edits of two shards of three in the model's types: every byte outside them is where and what it was. */
 static void round_trip(rls_dtype state, int64_t block)
@@ -19,7 +20,12 @@ static void round_trip(rls_dtype state, int64_t block)
         edits[EDITS - 1 - i] = as_export(&weights[chosen[i]], x[i]); /* in no order of the file */
     }
     assert_all_ok(f.ctx, rls_model_export_check(f.ctx, f.to));
-    assert_all_ok(f.ctx, rls_model_export(f.model, f.to, edits, EDITS, RLS_EXPORT_MODEL));
+    json_t *taken = NULL, *read = NULL;
+    assert_all_ok(f.ctx, rls_model_export_digests(f.model, f.to, edits, EDITS, RLS_EXPORT_MODEL, &taken));
+    assert_all_ok(f.ctx, rls_tree_digests(f.ctx, f.to, &read));
+    assert_all(json_array_size(read) >= 5 && json_equal(taken, read));
+    json_decref(taken);
+    json_decref(read);
     assert_all_int_equal(entries(f.to), entries(f.from));
     check_linked(&f, FILE_C);
     check_linked(&f, "config.json");

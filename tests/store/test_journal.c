@@ -61,7 +61,7 @@ static rls_journal *open_at(rls_context *ctx, int64_t next, int64_t edits)
     rls_stream_layer layers[LAYERS];
     const rls_stream_info info = some_info(layers, RLS_TARGET, 10);
     rls_journal *journal = NULL;
-    assert_all_ok(ctx, rls_journal_open(ctx, journal_path, "token", &info, next, edits, &journal));
+    assert_all_ok(ctx, rls_journal_open(ctx, journal_path, "token", &info, next, edits, next, &journal));
     assert_all_int_equal(rls_journal_segments(journal), next);
     assert_all_int_equal(rls_journal_edits(journal), edits);
     return journal;

@@ -2,6 +2,8 @@
  * distribution. */
 #include "store/model_files.h"
 
+#include <float.h>
+
 #include "store/finite.h"
 
 typedef struct {
@@ -327,6 +329,19 @@ static void test_limits(void **state)
         data[17] = (double)NAN;
         assert_all_int_equal(rls_first_nonfinite(RLS_F64, data, 5000, RLS_F64), 17);
         assert_all_int_equal(rls_first_nonfinite(RLS_F64, data, 17, RLS_F64), -1);
+    }
+    for (size_t i = 0; i < 2; i++) { /* float32 numbers are all finite as float32 */
+        float data[5000] = {0.0F};
+        data[4998] = -nextafterf((float)limit[i].above, 0.0F);
+        assert_all_int_equal(rls_first_nonfinite(RLS_F32, data, 5000, limit[i].as), -1);
+        data[4999] = (float)limit[i].above;
+        assert_all_int_equal(rls_first_nonfinite(RLS_F32, data, 5000, limit[i].as), 4999);
+        data[4999] = -FLT_MAX;
+        assert_all_int_equal(rls_first_nonfinite(RLS_F32, data, 5000, RLS_F32), -1);
+        assert_all_int_equal(rls_first_nonfinite(RLS_F32, data, 5000, RLS_F64), -1);
+        data[4100] = i == 0 ? INFINITY : NAN;
+        assert_all_int_equal(rls_first_nonfinite(RLS_F32, data, 5000, RLS_F32), 4100);
+        assert_all_int_equal(rls_first_nonfinite(RLS_F32, data, 5000, RLS_F64), 4100);
     }
     const uint16_t half[] = {0x7bff, 0x0001, 0x7c00}, brain[] = {0x7f7f, 0xff7f, 0x7fc0};
     assert_all_int_equal(rls_first_nonfinite(RLS_F16, half, 3, RLS_F32), 2);

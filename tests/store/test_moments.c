@@ -183,6 +183,8 @@ static void test_numbers(void **state)
          "second_moment_3[7, 7] is -0.001: no second moment has a negative diagonal"},
         {7, 7, 1e39, RLS_F64, RLS_F32, "second_moment_3[7, 7] is 1e+39, no finite float32"},
         {7, 7, 1e39, RLS_F64, RLS_F64, NULL},
+        {7, 7, 0x1.fffffep127, RLS_F64, RLS_F32, NULL}, /* the largest float32 */
+        {7, 7, 1e200, RLS_F64, RLS_F64, NULL},          /* its square is infinite */
         {4, 11, 3.0, RLS_F64, RLS_F64, "second_moment_3 is not symmetric: row and column "},
         {16, 2, 3.0, RLS_F32, RLS_F32, "second_moment_3 is not symmetric: row and column "},
     };

@@ -160,13 +160,12 @@ static void test_segments_disagree(void **state)
     rls_context *ctx = *state;
     char dir[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX + 32], why[3 * RLS_TEST_PATH_MAX];
     rls_stream_layer layers[LAYERS];
-    enum { CASES = 8, SEGMENTS = 9 };
+    enum { CASES = 7, SEGMENTS = 9 };
     static const char *const what[CASES] = {"the length or type of key_4",
                                             "the length or type of value_31",
                                             "the length or type of key_0",
                                             "the attribute module",
                                             "the attribute value_kind",
-                                            "the attribute batch",
                                             "their layers",
                                             "their layers"};
     for (int c = 0; c < CASES; c++) {
@@ -179,9 +178,8 @@ static void test_segments_disagree(void **state)
             layers[0].n += odd && c == 2;
             info.module[0] = odd && c == 3 ? 'n' : 'm';
             info.kind = odd && c == 4 ? RLS_RESIDUAL : RLS_TARGET;
-            info.batch += odd && c == 5;
-            info.layer_count -= odd && c == 6;
-            layers[2].layer += odd && c == 7;
+            info.layer_count -= odd && c == 5;
+            layers[2].layer += odd && c == 6;
             (void)snprintf(path, sizeof path, "%s/segment-%02d.nc", dir, s);
             assert_all_ok(ctx, write_edits(ctx, path, &info, s, 1, RLS_F64));
         }
@@ -191,6 +189,25 @@ static void test_segments_disagree(void **state)
         refused(ctx, dir, why);
         rls_test_rmtree(dir);
     }
+}
+
+/* Segments of other batches are one stream, of no batch in particular. */
+static void test_batches_differ(void **state)
+{
+    rls_context *ctx = *state;
+    char dir[RLS_TEST_PATH_MAX], path[RLS_TEST_PATH_MAX + 32];
+    rls_stream_layer layers[LAYERS];
+    rls_stream *stream = NULL;
+    rls_test_tmpdir(dir);
+    for (int s = 0; s < 5; s++) {
+        rls_stream_info info = some_info(layers, RLS_TARGET, s == 3 ? 7 : 10);
+        (void)snprintf(path, sizeof path, "%s/segment-%02d.nc", dir, s);
+        assert_all_ok(ctx, write_edits(ctx, path, &info, s, 1, RLS_F64));
+    }
+    assert_all_ok(ctx, rls_stream_open(ctx, dir, RLS_STREAM_EDITS, &stream));
+    assert_all(rls_stream_inquire(stream)->edits == 5 && rls_stream_inquire(stream)->batch == 0);
+    rls_stream_close(&stream);
+    rls_test_rmtree(dir);
 }
 
 static void test_wrong_calls(void **state)
@@ -339,6 +356,7 @@ int main(int argc, char **argv)
         context_test(test_truncated),
         context_test(test_no_edits),
         context_test(test_segments_disagree),
+        context_test(test_batches_differ),
         context_test(test_random_damage),
         context_test(test_wrong_calls),
         context_test(test_scan_order),
