@@ -35,7 +35,7 @@ static void test_defaults(void **state)
     assert_all(c->editor.lambda == 1 && c->editor.mu == 1);
     assert_all(!c->anchor.moments && c->anchor.weight == 15000 && !c->anchor.keys);
     assert_all_int_equal(c->batch, 100);
-    assert_all(c->state.dtype == RLS_F64);
+    assert_all(c->state.dtype == RLS_F64 && c->state.step == 0);
     assert_all(c->grid.block == 64 && c->grid.shape[0] == 0 && c->grid.shape[1] == 0);
     assert_all(c->value.steps == 25 && c->value.lr == 0.1 && c->value.clamp_norm_factor == 0.75);
     assert_all(c->value.kl_factor == 0.0625 && c->value.weight_decay == 0.5 && c->value.stop_loss == 0.05);
@@ -62,6 +62,7 @@ static const char everything[] = "model:\n"
                                  "batch: 7\n"
                                  "state:\n"
                                  "  dtype: float32\n"
+                                 "  step: 300\n"
                                  "grid:\n"
                                  "  block: 1024\n"
                                  "  shape: [4, 8]\n"
@@ -93,6 +94,7 @@ static void test_round_trip(void **state)
     assert_all(c->editor.lambda == 0 && c->editor.mu == 0.25);
     assert_all_string_equal(c->anchor.keys, "/data/a b\\ \"\a\xe2\x80\xa8\xc3\xa9.nc");
     assert_all(c->state.dtype == RLS_F32 && c->export.dtype == RLS_EXPORT_FLOAT32);
+    assert_all_int_equal(c->state.step, 300);
     assert_all(c->grid.shape[0] == 4 && c->grid.shape[1] == 8);
     rls_config_destroy(&c);
 }
@@ -253,6 +255,8 @@ static const refusal refusals[] = {
     {MODEL "editor:\n  lambda: 0\n  mu: 0.0\n", NULL, "a.yaml:4: editor.lambda and editor.mu are both 0"},
     {MODEL "anchor: {weight: -1}\n", NULL, "a.yaml:2: anchor.weight: expected a number, 0 or more"},
     {MODEL "batch: 0\n", NULL, "a.yaml:2: batch: expected an integer, 1 or more, found \"0\""},
+    {MODEL "state:\n  step: -1\n", NULL,
+     "a.yaml:3: state.step: expected an integer, 0 or more, found \"-1\""},
     {MODEL "grid:\n  block: 0\n", NULL,
      "a.yaml:3: grid.block: expected an integer from 1 to 1024, found \"0\""},
     {MODEL "grid:\n  block: 1025\n", NULL, "a.yaml:3: grid.block: expected an integer from 1 to 1024"},

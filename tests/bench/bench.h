@@ -6,20 +6,26 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include <mpi.h>
 
 #include "base/dtype.h"
 #include "linalg/kernels.h"
 
-/* Aligned memory; without it the program ends. Not collective. */
+/* Aligned memory, on large pages as the library's; without it the program ends. Not collective. */
 static inline void *memory(double bytes)
 {
     void *data = NULL;
-    if (posix_memalign(&data, 64, (size_t)bytes + 64) != 0) {
+    const size_t page = bytes < 16e6 ? 64 : (size_t)2 << 20;
+    if (posix_memalign(&data, page, (size_t)bytes + 64) != 0) {
         (void)fprintf(stderr, "bench: no memory for %.0f bytes\n", bytes);
         MPI_Abort(MPI_COMM_WORLD, 1);
     }
+#ifdef MADV_HUGEPAGE
+    if (page > 64)
+        (void)madvise(data, (size_t)bytes, MADV_HUGEPAGE);
+#endif
     return data;
 }
 

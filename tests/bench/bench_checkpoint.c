@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/config.h"
+#include "bench/median.h"
 #include "linalg/symmetric.h"
 #include "rlsedit/rlsedit.h"
 #include "session/checkpoint_policy.h"
@@ -32,7 +33,7 @@
 #include "store/journal.h"
 #include "support/random.h"
 
-enum { MOST_REPEATS = 25, PIECE = 8 << 20, PATH_BYTES = 1024 };
+enum { PIECE = 8 << 20, PATH_BYTES = 1024 };
 
 typedef struct {
     int64_t n, m, block, edits;
@@ -61,20 +62,6 @@ static void stop(const char *what)
 {
     perror(what);
     MPI_Abort(MPI_COMM_WORLD, 1);
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(const double *values, int count)
-{
-    double sorted[MOST_REPEATS];
-    memcpy(sorted, values, (size_t)count * sizeof *values);
-    qsort(sorted, (size_t)count, sizeof *sorted, compare_doubles);
-    return count % 2 != 0 ? sorted[count / 2] : 0.5 * (sorted[count / 2 - 1] + sorted[count / 2]);
 }
 
 /* Waits for the other ranks asleep, not to take the processor from the one at work. */
@@ -295,7 +282,7 @@ static void measure_stream(rls_context *ctx, const options *o, rls_editor *edito
     (void)snprintf(info.module, sizeof info.module, "bench.{}");
     (void)snprintf(path, sizeof path, "%s/stream", o->dir);
     (void)snprintf(dir, sizeof dir, "%s/stream-checkpoints", o->dir);
-    check(ctx, rls_journal_open(ctx, path, "bench", &info, 0, 0, &journal));
+    check(ctx, rls_journal_open(ctx, path, "bench", &info, 0, 0, 0, &journal));
     check(ctx, rls_editor_step(editor, &batch, &report)); /* the workspace grows to its size */
     settle(ctx);
     const double begun = begin(ctx);
@@ -498,6 +485,7 @@ int main(int argc, char **argv)
         (void)snprintf(dir, sizeof dir, "%s/bench_checkpoint.d", o.dir);
         if (first && mkdir(dir, 0700) != 0)
             stop(dir);
+        MPI_Barrier(MPI_COMM_WORLD); /* the directory is there */
         o.dir = dir;
         bench(ctx, &o, json);
         if (first)

@@ -3,14 +3,16 @@
  *
  *     mpirun -n 2 bench_step --n 8192 --m 2048 --dtype both --edits 1,16,100,256,1024 --json step.jsonl
  *
- * GEMM: all ranks multiply square matrices at the same time; its rate is the machine's peak here.
- * Triad: all ranks run STREAM's a = b + s c at the same time, 3 words an element, on arrays beyond the
- * caches. A step of u edits counts 4 n^2 u + 4 n m u flops as an unsymmetric C would need, or 3 n^2 u + 4 n m
- * u as are done. Few edits are bound by memory: three passes over C and W (read; read and write) are counted,
- * and what a triangle of C moves. Caches are flushed between steps, as the other layers of a model would.
- * Payload: what a rank gets out of each collective, counted at the MPI calls; beside it the formula for a
- * step on panels, (n/p + n/q + m/q) u + u^2 elements. With p > 1, working on one triangle of C and making
- * column panels of keys from row panels add 2 n/q u. Dealt: the batch itself.
+ * All ranks measure at the same time. GEMM: they multiply square matrices; the peak here. Triad: STREAM's
+ * a = b + s c, 3 words an element. Read: sums of the same arrays, which are beyond the caches. Caches are
+ * flushed between steps, as the other layers of a model would.
+ *
+ * gflops, gemm_ratio: a step of u edits counts 3 n^2 u + 4 n m u flops, what it does on C's lower triangle;
+ * *_square counts the 4 n^2 u + 4 n m u that a square C would take. read_ratio: the time to read n^2 / 2 + n
+ * m words once, which no step goes below, over the step's. triad_ratio: GB/s of a step in place, which reads
+ * C's triangle and X, reads and writes both again (1.5 n^2 + 3 n m words), over the triad's; 1 and more is
+ * only possible with less than that moved. Sent: what a rank gets out of collectives and sends by messages
+ * (support/traffic.h); bench_comm has the formula.
  */
 #include <getopt.h>
 #include <math.h>
@@ -21,10 +23,13 @@
 
 #include "base/profile.h"
 #include "bench/bench.h"
+#include "bench/median.h"
+#include "bench/peak.h"
 #include "rlsedit/rlsedit.h"
 #include "support/random.h"
+#include "support/traffic.h"
 
-enum { MOST_EDITS = 16, MOST_REPEATS = 100, STAGES = 6 };
+enum { MOST_EDITS = 16, MOST_RANKS = 4096, STAGES = 6 };
 
 static const char *const stage_names[STAGES] = {"F = C K", "S = I + K^T F", "E = V - W K",
                                                 "G, H",    "C -= G G^T",    "W += H G^T"};
@@ -33,134 +38,16 @@ typedef struct {
     int64_t n, m, block, edits[MOST_EDITS];
     int edit_counts, repeats, p, q;
     bool f64, f32, stages;
-    int64_t gemm_size, triad_bytes;
+    int64_t gemm_size, triad_bytes, delay;
     const char *json;
 } options;
 
-/* The bytes that collectives bring this rank; the wrappers below add to them. */
-static struct {
-    double step, dealing;
-} payload;
-
-static double type_bytes(MPI_Datatype type)
-{
-    int size = 0;
-    PMPI_Type_size(type, &size);
-    return (double)size;
-}
-
-static double total(const int *counts, MPI_Comm comm)
-{
-    int size = 0;
-    double sum = 0.0;
-    PMPI_Comm_size(comm, &size);
-    for (int r = 0; r < size; r++)
-        sum += counts[r];
-    return sum;
-}
-
-int MPI_Allreduce(const void *send, void *recv, int count, MPI_Datatype type, MPI_Op op, MPI_Comm comm)
-{
-    payload.step += count * type_bytes(type);
-    return PMPI_Allreduce(send, recv, count, type, op, comm);
-}
-
-int MPI_Reduce_scatter(const void *send, void *recv, const int counts[], MPI_Datatype type, MPI_Op op,
-                       MPI_Comm comm)
-{
-    payload.step += total(counts, comm) * type_bytes(type);
-    return PMPI_Reduce_scatter(send, recv, counts, type, op, comm);
-}
-
-int MPI_Allgatherv(const void *send, int count, MPI_Datatype send_type, void *recv, const int counts[],
-                   const int starts[], MPI_Datatype type, MPI_Comm comm)
-{
-    payload.step += total(counts, comm) * type_bytes(type);
-    return PMPI_Allgatherv(send, count, send_type, recv, counts, starts, type, comm);
-}
-
-int MPI_Allgather(const void *send, int count, MPI_Datatype send_type, void *recv, int recv_count,
-                  MPI_Datatype type, MPI_Comm comm)
-{
-    int size = 0;
-    PMPI_Comm_size(comm, &size);
-    payload.step += (double)recv_count * size * type_bytes(type);
-    return PMPI_Allgather(send, count, send_type, recv, recv_count, type, comm);
-}
-
-int MPI_Alltoallv(const void *send, const int send_counts[], const int send_starts[], MPI_Datatype send_type,
-                  void *recv, const int counts[], const int starts[], MPI_Datatype type, MPI_Comm comm)
-{
-    payload.dealing += total(counts, comm) * type_bytes(type);
-    return PMPI_Alltoallv(send, send_counts, send_starts, send_type, recv, counts, starts, type, comm);
-}
-
-typedef struct {
-    int64_t count;
-    double *a, *b, *c;
-} triad;
-
-static triad triad_make(rls_context *ctx, int64_t bytes)
-{
-    triad t = {.count = bytes / 24 / rls_context_size(ctx)};
-    t.a = memory(8.0 * (double)t.count);
-    t.b = memory(8.0 * (double)t.count);
-    t.c = memory(8.0 * (double)t.count);
-#pragma omp parallel for
-    for (int64_t i = 0; i < t.count; i++) {
-        t.a[i] = 0.0;
-        t.b[i] = 1.0;
-        t.c[i] = (double)(i % 7);
-    }
-    return t;
-}
-
-static void triad_free(triad *t)
-{
-    free(t->a);
-    free(t->b);
-    free(t->c);
-}
-
-static void triad_run(triad *t, double scale)
-{
-    double *restrict a = t->a;
-    const double *restrict b = t->b;
-    const double *restrict c = t->c;
-#pragma omp parallel for
-    for (int64_t i = 0; i < t->count; i++)
-        a[i] = b[i] + scale * c[i];
-}
-
-/* GB/s of all ranks together: best of several, as STREAM has it. */
-static double triad_rate(rls_context *ctx, triad *t)
-{
-    double best = INFINITY;
-    for (int i = 0; i < 8; i++) {
-        MPI_Barrier(rls_context_comm(ctx));
-        const double start = MPI_Wtime();
-        triad_run(t, 1.0 + 0.5 * i);
-        best = fmin(best, slowest(MPI_Wtime() - start));
-    }
-    return 24e-9 * (double)t->count * rls_context_size(ctx) / best;
-}
-
 typedef struct {
     int64_t u;
-    double seconds, stage[STAGES], step_bytes, dealing_bytes;
+    double seconds, best, stage[STAGES]; /* median, the fastest, medians; with a step's share of applied */
+    double applied;                      /* seconds a step of applying what was put off */
+    double sent, calls;                  /* bytes of the rank with the most, its collectives and messages */
 } timing;
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, compare_doubles);
-    return count % 2 != 0 ? values[count / 2] : 0.5 * (values[count / 2 - 1] + values[count / 2]);
-}
 
 static void check(rls_context *ctx, rls_status status)
 {
@@ -183,6 +70,26 @@ static rls_vectors share(rls_context *ctx, int64_t length, int64_t u, double sca
     return (rls_vectors){count, RLS_F32, data};
 }
 
+/* Seconds that applying the updates of so many steps takes. */
+static double time_applying(rls_context *ctx, rls_editor *ed, const options *o, const rls_batch *batch,
+                            int64_t steps, triad *cache)
+{
+    double seconds[MOST_REPEATS];
+    rls_step_report report;
+    const int repeats = o->repeats < 3 ? o->repeats : 3;
+    (void)rls_editor_weight(ed);
+    for (int i = 0; i < repeats; i++) {
+        for (int64_t s = 0; s < steps; s++)
+            check(ctx, rls_editor_step(ed, batch, &report));
+        triad_run(cache, 1.0);
+        MPI_Barrier(rls_context_comm(ctx));
+        const double start = MPI_Wtime();
+        (void)rls_editor_weight(ed);
+        seconds[i] = slowest(MPI_Wtime() - start);
+    }
+    return median(seconds, repeats);
+}
+
 static timing time_steps(rls_context *ctx, rls_editor *ed, const options *o, int64_t u, triad *cache)
 {
     rls_batch batch = {.keys = share(ctx, o->n, u, 1.0 / sqrt((double)o->n), 1),
@@ -192,22 +99,30 @@ static timing time_steps(rls_context *ctx, rls_editor *ed, const options *o, int
     rls_step_report report;
     timing t = {.u = u};
     check(ctx, rls_editor_step(ed, &batch, &report)); /* the workspace grows to its size */
+    (void)rls_editor_weight(ed);
+    /* Half of what is put off is what a step meets on average. */
+    const int64_t steps = o->delay / u;
+    for (int64_t i = 0; i < steps / 2 - o->repeats / 2; i++)
+        check(ctx, rls_editor_step(ed, &batch, &report));
     for (int i = 0; i < o->repeats; i++) {
         triad_run(cache, 1.0);
         for (int s = 0; s < STAGES; s++)
             stage[s][i] = -rls_profile_seconds(ctx, stage_names[s]);
-        payload.step = payload.dealing = 0.0;
         MPI_Barrier(rls_context_comm(ctx));
+        const traffic before = traffic_so_far;
         const double start = MPI_Wtime();
         check(ctx, rls_editor_step(ed, &batch, &report));
         const double mine = MPI_Wtime() - start;
-        t.step_bytes = payload.step;
-        t.dealing_bytes = payload.dealing;
+        const traffic sent = traffic_since(before);
+        t.sent = slowest(sent.bytes);
+        t.calls = slowest((double)(sent.calls + sent.sends));
         seconds[i] = slowest(mine);
         for (int s = 0; s < STAGES; s++)
             stage[s][i] = slowest(stage[s][i] + rls_profile_seconds(ctx, stage_names[s]));
     }
-    t.seconds = median(seconds, o->repeats);
+    t.applied = steps > 1 ? time_applying(ctx, ed, o, &batch, steps, cache) / (double)steps : 0.0;
+    t.seconds = median(seconds, o->repeats) + t.applied;
+    t.best = smallest(seconds, o->repeats) + t.applied;
     for (int s = 0; s < STAGES; s++)
         t.stage[s] = median(stage[s], o->repeats);
     free((void *)batch.keys.data);
@@ -215,73 +130,108 @@ static timing time_steps(rls_context *ctx, rls_editor *ed, const options *o, int
     return t;
 }
 
+/* What the step is compared with: Gflop/s, and GB/s of memory. */
 typedef struct {
     rls_dtype dtype;
     int p, q;
-    double gemm, triad;
+    double gemm, triad, read;
 } machine;
+
+/* A timing's rates, and their ratios to the machine's. */
+typedef struct {
+    double gflops, gflops_square, moved, read_limit; /* Gflop/s, GB/s; seconds */
+} rates;
+
+static rates rates_of(const options *o, const machine *x, const timing *t)
+{
+    const double n = (double)o->n, m = (double)o->m, u = (double)t->u,
+                 size = (double)rls_dtype_size(x->dtype);
+    return (rates){.gflops = (3.0 * n * n + 4.0 * n * m) * u * 1e-9 / t->seconds,
+                   .gflops_square = (4.0 * n * n + 4.0 * n * m) * u * 1e-9 / t->seconds,
+                   .moved = (1.5 * n * n + 3.0 * n * m) * size * 1e-9 / t->seconds,
+                   .read_limit = (0.5 * n * n + n * m) * size * 1e-9 / x->read};
+}
 
 static void print_heading(const options *o, const machine *x, int ranks)
 {
-    printf("\n%s, n = %lld, m = %lld, %d ranks as %d x %d, block %lld: GEMM %.1f Gflop/s, triad %.2f GB/s\n",
+    printf("\n%s, n = %lld, m = %lld, %d ranks as %d x %d, block %lld: GEMM %.1f Gflop/s, triad %.2f GB/s, "
+           "read %.2f GB/s\n",
            rls_dtype_name(x->dtype), (long long)o->n, (long long)o->m, ranks, x->p, x->q, (long long)o->block,
-           x->gemm, x->triad);
-    printf("%6s %10s | %9s %6s %9s %6s | %9s %6s %9s %6s | %9s %10s %9s\n", "u", "seconds", "4nnu Gf/s",
-           "/GEMM", "3nnu Gf/s", "/GEMM", "3 pass C", "/triad", "moved", "/triad", "sent MB", "formula MB",
-           "dealt MB");
+           x->gemm, x->triad, x->read);
+    printf("%6s %10s %10s | %9s %6s %12s | %9s %6s %11s | %9s %6s\n", "u", "seconds", "fastest", "Gflop/s",
+           "/GEMM", "square /GEMM", "GB/s", "/triad", "read limit/", "sent MB", "calls");
+}
+
+static void print_json(const options *o, const machine *x, int ranks, const timing *t, FILE *json)
+{
+    const rates r = rates_of(o, x, t);
+    fprintf(
+        json,
+        "{\"bench\": \"step\", \"dtype\": \"%s\", \"n\": %lld, \"m\": %lld, \"block\": %lld, \"ranks\": %d, "
+        "\"grid\": [%d, %d], \"u\": %lld, \"delay\": %lld, \"repeats\": %d, \"seconds\": %.6g, \"applied\": "
+        "%.6g, \"seconds_min\": %.6g, "
+        "\"gflops\": %.5g, \"gemm_gflops\": %.5g, \"gemm_ratio\": %.4g, \"gflops_square\": %.5g, "
+        "\"gemm_ratio_square\": %.4g, \"triad_gbs\": %.4g, \"moved_gbs\": %.4g, \"triad_ratio\": %.4g, "
+        "\"read_gbs\": %.4g, \"read_limit_seconds\": %.5g, \"read_ratio\": %.4g, \"sent_bytes\": %.0f, "
+        "\"calls\": %.0f, \"stages\": {",
+        rls_dtype_name(x->dtype), (long long)o->n, (long long)o->m, (long long)o->block, ranks, x->p, x->q,
+        (long long)t->u, (long long)o->delay, o->repeats, t->seconds, t->applied, t->best, r.gflops, x->gemm,
+        r.gflops / x->gemm, r.gflops_square, r.gflops_square / x->gemm, x->triad, r.moved, r.moved / x->triad,
+        x->read, r.read_limit, r.read_limit / t->seconds, t->sent, t->calls);
+    for (int s = 0; s < STAGES; s++)
+        fprintf(json, "%s\"%s\": %.6g", s > 0 ? ", " : "", stage_names[s], t->stage[s]);
+    fprintf(json, "}}\n");
+    (void)fflush(json);
 }
 
 static void print_timing(const options *o, const machine *x, int ranks, const timing *t, FILE *json)
 {
-    const double n = (double)o->n, m = (double)o->m, u = (double)t->u,
-                 size = (double)rls_dtype_size(x->dtype);
-    const double four = (4.0 * n * n + 4.0 * n * m) * u * 1e-9 / t->seconds;
-    const double three = (3.0 * n * n + 4.0 * n * m) * u * 1e-9 / t->seconds;
-    /* The stages that pass over C, and what they move of it: the lower triangle. */
-    const double c_seconds = t->stage[0] + t->stage[4];
-    const double passes = 3.0 * n * n * size * 1e-9 / c_seconds, moved = 0.5 * passes;
-    const double whole = 3.0 * (n * n + n * m) * size * 1e-9 / t->seconds;
-    const double formula = ((n / x->p + n / x->q + m / x->q) * u + u * u) * size;
-    printf("%6lld %10.5f | %9.1f %6.3f %9.1f %6.3f | %9.2f %6.3f %9.2f %6.3f | %9.3f %10.3f %9.3f\n",
-           (long long)t->u, t->seconds, four, four / x->gemm, three, three / x->gemm, passes,
-           passes / x->triad, moved, moved / x->triad, t->step_bytes * 1e-6, formula * 1e-6,
-           t->dealing_bytes * 1e-6);
+    const rates r = rates_of(o, x, t);
+    printf("%6lld %10.5f %10.5f | %9.1f %6.3f %12.3f | %9.2f %6.3f %11.3f | %9.3f %6.0f\n", (long long)t->u,
+           t->seconds, t->best, r.gflops, r.gflops / x->gemm, r.gflops_square / x->gemm, r.moved,
+           r.moved / x->triad, r.read_limit / t->seconds, t->sent * 1e-6, t->calls);
     if (o->stages) {
         printf("%17s", "");
         for (int s = 0; s < STAGES; s++)
             printf(" [%s: %.5f]", stage_names[s], t->stage[s]);
+        if (t->applied > 0.0)
+            printf(" [put off: %.5f]", t->applied);
         printf("\n");
     }
     (void)fflush(stdout);
-    if (json == NULL)
-        return;
-    fprintf(
-        json,
-        "{\"bench\": \"step\", \"dtype\": \"%s\", \"n\": %lld, \"m\": %lld, \"block\": %lld, \"ranks\": %d, "
-        "\"grid\": [%d, %d], \"u\": %lld, \"seconds\": %.6g, \"gflops_4nnu\": %.5g, \"gflops_3nnu\": %.5g, "
-        "\"gemm_gflops\": %.5g, \"gemm_ratio\": %.4g, \"gemm_ratio_3nnu\": %.4g, \"triad_gbs\": %.4g, "
-        "\"three_pass_gbs\": %.4g, \"triad_ratio\": %.4g, \"moved_gbs\": %.4g, \"whole_step_gbs\": %.4g, "
-        "\"sent_bytes\": %.0f, \"formula_bytes\": %.0f, \"dealt_bytes\": %.0f}\n",
-        rls_dtype_name(x->dtype), (long long)o->n, (long long)o->m, (long long)o->block, ranks, x->p, x->q,
-        (long long)t->u, t->seconds, four, three, x->gemm, four / x->gemm, three / x->gemm, x->triad, passes,
-        passes / x->triad, moved, whole, t->step_bytes, formula, t->dealing_bytes);
-    (void)fflush(json);
+    if (json != NULL)
+        print_json(o, x, ranks, t, json);
+}
+
+/* The machine's rates; the triad's arrays stay, to flush the caches with. */
+static machine measure_machine(rls_grid *grid, const options *o, rls_dtype dtype, triad *t)
+{
+    machine x = {.dtype = dtype};
+    rls_grid_shape(grid, &x.p, &x.q, NULL, NULL);
+    x.gemm = gemm_rate(dtype, 'N', o->gemm_size, o->gemm_size, o->gemm_size, 6);
+    *t = triad_make(o->triad_bytes);
+    x.triad = triad_rate(t);
+    x.read = read_rate(t);
+    return x;
 }
 
 static void bench(rls_context *ctx, const options *o, rls_dtype dtype, FILE *json)
 {
     rls_grid *grid = NULL;
     rls_editor *ed = NULL;
+    triad t;
     const bool first = rls_context_rank(ctx) == 0;
     const int ranks = rls_context_size(ctx);
-    machine x = {.dtype = dtype};
     check(ctx, rls_grid_create(ctx, o->p, o->q, &grid));
-    rls_grid_shape(grid, &x.p, &x.q, NULL, NULL);
-    x.gemm = gemm_rate(dtype, 'N', o->gemm_size, o->gemm_size, o->gemm_size, 6);
-    triad t = triad_make(ctx, o->triad_bytes);
-    x.triad = triad_rate(ctx, &t);
-    const rls_editor_options state = {
-        .rule = "rls", .lambda = 1.0, .mu = 0.0, .dtype = dtype, .n = o->n, .m = o->m, .block = o->block};
+    const machine x = measure_machine(grid, o, dtype, &t);
+    const rls_editor_options state = {.rule = "rls",
+                                      .lambda = 1.0,
+                                      .mu = 0.0,
+                                      .dtype = dtype,
+                                      .n = o->n,
+                                      .m = o->m,
+                                      .block = o->block,
+                                      .delay = o->delay};
     check(ctx, rls_editor_create(grid, &state, &ed));
     check(ctx, rls_editor_start(ed, NULL));
     if (first)
@@ -298,17 +248,21 @@ static void bench(rls_context *ctx, const options *o, rls_dtype dtype, FILE *jso
 
 static void usage(FILE *out)
 {
-    fprintf(out, "Usage: mpirun -n RANKS bench_step [options]\n\n"
-                 "  --n N --m M         key and value size (8192, 2048)\n"
-                 "  --dtype TYPE        float64, float32 or both (both)\n"
-                 "  --edits U,U,...     edits a step (1,16,100,256,1024)\n"
-                 "  --repeats R         steps timed, of which the median counts (5)\n"
-                 "  --block B           block size (64)\n"
-                 "  --grid PxQ          process grid (automatic)\n"
-                 "  --gemm SIZE         size of the GEMM measurement (3072)\n"
-                 "  --triad BYTES       bytes of the triad's arrays on all ranks (4294967296)\n"
-                 "  --stages            also the seconds of each stage\n"
-                 "  --json FILE         also one JSON object a line\n");
+    fprintf(
+        out,
+        "Usage: mpirun -n RANKS bench_step [options]\n\n"
+        "  --n N --m M         key and value size (8192, 2048)\n"
+        "  --dtype TYPE        float64, float32 or both (both)\n"
+        "  --edits U,U,...     edits a step (1,16,100,256,1024)\n"
+        "  --repeats R         steps timed, of which the median counts (5)\n"
+        "  --block B           block size (64)\n"
+        "  --grid PxQ          process grid (automatic)\n"
+        "  --gemm SIZE         size of the GEMM measurement (3072)\n"
+        "  --triad BYTES       bytes of the arrays of triad and read on all ranks (4294967296)\n"
+        "  --delay W           edits whose updates may be put off (0); their share is counted in a step's\n"
+        "                      seconds\n"
+        "  --stages            also the seconds of each stage\n"
+        "  --json FILE         also one JSON object a line\n");
 }
 
 static void parse_edits(options *o, const char *text)
@@ -325,10 +279,10 @@ static void parse_edits(options *o, const char *text)
 static int parse(int argc, char **argv, options *o)
 {
     static const struct option table[] = {
-        {"n", 1, NULL, 'n'},       {"m", 1, NULL, 'm'},      {"dtype", 1, NULL, 'd'}, {"edits", 1, NULL, 'u'},
-        {"repeats", 1, NULL, 'r'}, {"block", 1, NULL, 'b'},  {"gemm", 1, NULL, 'g'},  {"triad", 1, NULL, 't'},
-        {"grid", 1, NULL, 'p'},    {"stages", 0, NULL, 's'}, {"json", 1, NULL, 'j'},  {"help", 0, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
+        {"n", 1, NULL, 'n'},       {"m", 1, NULL, 'm'},     {"dtype", 1, NULL, 'd'},  {"edits", 1, NULL, 'u'},
+        {"repeats", 1, NULL, 'r'}, {"block", 1, NULL, 'b'}, {"gemm", 1, NULL, 'g'},   {"triad", 1, NULL, 't'},
+        {"delay", 1, NULL, 'w'},   {"grid", 1, NULL, 'p'},  {"stages", 0, NULL, 's'}, {"json", 1, NULL, 'j'},
+        {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
     for (int c = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;)
         switch (c) {
         case 'n':
@@ -362,6 +316,9 @@ static int parse(int argc, char **argv, options *o)
             o->q = *end == 'x' ? (int)strtol(end + 1, NULL, 10) : 0;
             break;
         }
+        case 'w':
+            o->delay = strtoll(optarg, NULL, 10);
+            break;
         case 's':
             o->stages = true;
             break;
@@ -371,7 +328,9 @@ static int parse(int argc, char **argv, options *o)
         default:
             return c == 'h' ? 1 : 3;
         }
-    return o->n < 1 || o->m < 1 || o->repeats < 1 || o->repeats > MOST_REPEATS || o->gemm_size < 1 ? 3 : 0;
+    const bool sizes = o->n >= 1 && o->m >= 1 && o->gemm_size >= 1 &&
+                       o->triad_bytes >= INT64_C(24) * READ_LANES * MOST_RANKS;
+    return sizes && o->repeats >= 1 && o->repeats <= MOST_REPEATS ? 0 : 3;
 }
 
 int main(int argc, char **argv)

@@ -1,0 +1,180 @@
+/*
+ * What a step sends, against the formula:
+ *
+ *     mpirun -n 64 --oversubscribe bench_comm --n 8192 --m 2048 --edits 100 --json comm.jsonl
+ *
+ * Payload and calls are counted where the library calls MPI (tests/support/traffic.h says how), on the rank
+ * that has most. The messages that collectives are made of are MPI's choice, and counted by Open MPI's
+ * monitoring layer: it writes its sums when the program ends, so that tests/bench/comm runs this program with
+ * one and with two steps and takes the difference. Nothing is timed: ranks may share cores.
+ */
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/bench.h"
+#include "rlsedit/rlsedit.h"
+#include "support/random.h"
+#include "support/traffic.h"
+
+typedef struct {
+    int64_t n, m, block, edits;
+    int steps, p, q;
+    rls_dtype dtype;
+    const char *json;
+} options;
+
+static void check(rls_context *ctx, rls_status status)
+{
+    if (status == RLS_OK)
+        return;
+    if (rls_context_rank(ctx) == 0)
+        (void)fprintf(stderr, "bench_comm: %s\n", rls_context_message(ctx));
+    MPI_Abort(MPI_COMM_WORLD, rls_status_exit_code(status));
+}
+
+/* This rank's even share of u random vectors. */
+static rls_vectors share(rls_context *ctx, int64_t length, int64_t u, double scale, uint64_t seed)
+{
+    const int64_t size = rls_context_size(ctx), rank = rls_context_rank(ctx);
+    const int64_t first = u * rank / size, count = u * (rank + 1) / size - first;
+    float *data = memory((double)(length * count) * sizeof *data);
+    rls_random random = rls_random_seed(seed + (uint64_t)first);
+    for (int64_t i = 0; i < length * count; i++)
+        data[i] = (float)(scale * rls_random_normal(&random));
+    return (rls_vectors){count, RLS_F32, data};
+}
+
+/* Runs the steps; returns what the last one sent, each figure of the rank that has most of it. */
+static traffic run_steps(rls_context *ctx, rls_grid *grid, const options *o)
+{
+    rls_editor *ed = NULL;
+    const rls_editor_options state = {
+        .rule = "rls", .lambda = 1.0, .mu = 0.0, .dtype = o->dtype, .n = o->n, .m = o->m, .block = o->block};
+    check(ctx, rls_editor_create(grid, &state, &ed));
+    check(ctx, rls_editor_start(ed, NULL));
+    rls_batch batch = {.keys = share(ctx, o->n, o->edits, 1.0 / sqrt((double)o->n), 1),
+                       .values = share(ctx, o->m, o->edits, 1.0, 2),
+                       .kind = RLS_TARGET};
+    traffic sent = {0};
+    for (int i = 0; i < o->steps; i++) {
+        const traffic before = traffic_so_far;
+        rls_step_report report;
+        check(ctx, rls_editor_step(ed, &batch, &report));
+        sent = traffic_since(before);
+    }
+    double most[4] = {sent.bytes, (double)sent.calls, (double)sent.small, (double)sent.sends};
+    PMPI_Allreduce(MPI_IN_PLACE, most, 4, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    free((void *)batch.keys.data);
+    free((void *)batch.values.data);
+    rls_editor_destroy(&ed);
+    return (traffic){most[0], (int64_t)most[1], (int64_t)most[2], (int64_t)most[3]};
+}
+
+static void print_result(const options *o, int p, int q, traffic sent)
+{
+    const traffic_formula f =
+        traffic_of_step((double)o->n, (double)o->m, (double)o->edits, p, q, (double)rls_dtype_size(o->dtype));
+    printf("%d ranks as %d x %d, n = %lld, m = %lld, u = %lld, %s: %.0f bytes a rank and step, formula %.0f; "
+           "%lld "
+           "collectives (%lld of them small), formula %d; %lld messages between two ranks, formula %d\n",
+           p * q, p, q, (long long)o->n, (long long)o->m, (long long)o->edits, rls_dtype_name(o->dtype),
+           sent.bytes, f.bytes, (long long)sent.calls, (long long)sent.small, f.calls, (long long)sent.sends,
+           f.sends);
+    FILE *json = o->json != NULL ? fopen(o->json, "w") : NULL;
+    if (json == NULL)
+        return;
+    (void)fprintf(json,
+                  "{\"bench\": \"comm\", \"ranks\": %d, \"grid\": [%d, %d], \"n\": %lld, \"m\": %lld, \"u\": "
+                  "%lld, \"dtype\": \"%s\", \"bytes_measured\": %.0f, \"bytes_formula\": %.0f, "
+                  "\"calls_measured\": %lld, \"calls_formula\": %d, \"calls_small\": %lld, "
+                  "\"sends_measured\": %lld, \"sends_formula\": %d, \"sent_bytes_formula\": %.0f}\n",
+                  p * q, p, q, (long long)o->n, (long long)o->m, (long long)o->edits,
+                  rls_dtype_name(o->dtype), sent.bytes, f.bytes, (long long)sent.calls, f.calls,
+                  (long long)sent.small, (long long)sent.sends, f.sends, f.sent);
+    (void)fclose(json);
+}
+
+static void usage(FILE *out)
+{
+    (void)fprintf(out, "Usage: mpirun -n RANKS bench_comm [options]\n\n"
+                       "  --n N --m M         key and value size (8192, 2048)\n"
+                       "  --edits U           edits a step (100)\n"
+                       "  --dtype TYPE        float64 or float32 (float32)\n"
+                       "  --block B           block size (64)\n"
+                       "  --grid PxQ          process grid (automatic)\n"
+                       "  --steps S           steps, of which the last one counts (1)\n"
+                       "  --json FILE         also a JSON object\n");
+}
+
+/* Returns 0 to go on, or what to exit with plus 1. */
+static int parse(int argc, char **argv, options *o)
+{
+    static const struct option table[] = {
+        {"n", 1, NULL, 'n'},     {"m", 1, NULL, 'm'},    {"edits", 1, NULL, 'u'}, {"dtype", 1, NULL, 'd'},
+        {"block", 1, NULL, 'b'}, {"grid", 1, NULL, 'p'}, {"steps", 1, NULL, 's'}, {"json", 1, NULL, 'j'},
+        {"help", 0, NULL, 'h'},  {NULL, 0, NULL, 0}};
+    for (int c = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;)
+        switch (c) {
+        case 'n':
+            o->n = strtoll(optarg, NULL, 10);
+            break;
+        case 'm':
+            o->m = strtoll(optarg, NULL, 10);
+            break;
+        case 'u':
+            o->edits = strtoll(optarg, NULL, 10);
+            break;
+        case 'd':
+            o->dtype = strcmp(optarg, "float64") == 0 ? RLS_F64 : RLS_F32;
+            break;
+        case 'b':
+            o->block = strtoll(optarg, NULL, 10);
+            break;
+        case 'p': {
+            char *end = NULL;
+            o->p = (int)strtol(optarg, &end, 10);
+            o->q = *end == 'x' ? (int)strtol(end + 1, NULL, 10) : 0;
+            break;
+        }
+        case 's':
+            o->steps = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'j':
+            o->json = optarg;
+            break;
+        default:
+            return c == 'h' ? 1 : 3;
+        }
+    return o->n < 1 || o->m < 1 || o->edits < 1 || o->steps < 1 ? 3 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    int provided = 0, rank = 0;
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    options o = {.n = 8192, .m = 2048, .block = 64, .edits = 100, .steps = 1, .dtype = RLS_F32};
+    const int stop = parse(argc, argv, &o);
+    if (stop != 0) {
+        if (rank == 0)
+            usage(stop == 1 ? stdout : stderr);
+        MPI_Finalize();
+        return stop - 1;
+    }
+    rls_context *ctx = NULL;
+    rls_grid *grid = NULL;
+    if (rls_context_create(MPI_COMM_WORLD, &ctx) != RLS_OK)
+        MPI_Abort(MPI_COMM_WORLD, 1);
+    check(ctx, rls_grid_create(ctx, o.p, o.q, &grid));
+    rls_grid_shape(grid, &o.p, &o.q, NULL, NULL);
+    const traffic sent = run_steps(ctx, grid, &o);
+    if (rank == 0)
+        print_result(&o, o.p, o.q, sent);
+    rls_grid_destroy(&grid);
+    rls_context_destroy(&ctx);
+    MPI_Finalize();
+    return 0;
+}
