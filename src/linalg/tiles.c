@@ -81,6 +81,15 @@ int rls_tiles_threads(const rls_grid *grid)
 #endif
 }
 
+int rls_tiles_team(void)
+{
+#ifdef _OPENMP
+    return omp_get_num_threads();
+#else
+    return 1;
+#endif
+}
+
 int rls_tiles_thread(void)
 {
 #ifdef _OPENMP

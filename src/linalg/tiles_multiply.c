@@ -204,19 +204,22 @@ static void multiply_columns(const product *p, int64_t begin, int64_t end, int t
     const rls_matrix *a = p->a;
     rls_tiles_room *rooms = rls_tiles_rooms(a->grid);
     const int64_t start = rls_tiles_top(a, p->shape, begin, 0) / p->height * p->height;
+    int team = 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const int thread = rls_tiles_thread();
+        const int thread = rls_tiles_thread(), members = rls_tiles_team();
+        if (thread == 0)
+            team = members;
         rls_tiles_room *room = &rooms[thread];
         for (int64_t jl = begin; jl < end && p->f_row != NULL; jl += RLS_TILE)
             rls_tiles_pack_rows(p->dtype, rls_least(end - jl, RLS_TILE), p->u, p->alpha, p->k_col,
                                 a->cols_local, jl, RLS_TILE, room->col_panel + (jl - begin) * p->u * p->size);
         if (p->f_col != NULL)
             memset(room->col_sum, 0, (size_t)(p->width * p->u * p->size));
-        for (int64_t il = start + thread * p->height; il < a->rows_local; il += threads * p->height)
+        for (int64_t il = start + thread * p->height; il < a->rows_local; il += members * p->height)
             multiply_row_of_tiles(p, room, il, begin, end);
     }
-    for (int t = 0; t < threads && p->f_col != NULL; t++)
+    for (int t = 0; t < team && p->f_col != NULL; t++)
         add_sums(p, rooms[t].col_sum, begin, end - begin, p->f_col, a->cols_local);
 }
 

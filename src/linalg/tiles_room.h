@@ -60,8 +60,10 @@ void rls_tiles_multiply_vector(const rls_matrix *a, rls_shape shape, double alph
 /* Makes the room of all threads, kept with the grid. Not collective. Returns RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_tiles_prepare(rls_grid *grid);
 
-/* This many threads work, each with its own room; and which of them calls. */
+/* So many threads may work, each with its own room. In a parallel region: how many do (the runtime may give
+ * fewer), and which of them calls. */
 int rls_tiles_threads(const rls_grid *grid);
+int rls_tiles_team(void);
 int rls_tiles_thread(void);
 rls_tiles_room *rls_tiles_rooms(const rls_grid *grid);
 

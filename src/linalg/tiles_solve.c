@@ -70,8 +70,8 @@ static void solve_columns(const solve *x, rls_tiles_room *rooms, int threads)
     pack_factor(x, rooms[0].col_panel);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const int thread = rls_tiles_thread();
-        for (int64_t il = thread * x->micro->rows; il < x->rows; il += threads * x->micro->rows) {
+        const int thread = rls_tiles_thread(), members = rls_tiles_team();
+        for (int64_t il = thread * x->micro->rows; il < x->rows; il += members * x->micro->rows) {
             copy_strip(x, il, rooms[thread].row_panel, 0);
             solve_strip(x, rooms[0].col_panel, rooms[thread].row_panel);
             copy_strip(x, il, rooms[thread].row_panel, 1);

@@ -97,10 +97,10 @@ static void update_columns(const update *x, int64_t begin, int64_t end, int thre
     const int64_t start = rls_tiles_top(a, x->shape, begin, 0) / strip * strip;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const int thread = rls_tiles_thread();
+        const int thread = rls_tiles_thread(), members = rls_tiles_team();
         rls_tiles_room *room = &rooms[thread];
         pack_columns(x, begin, end, room->col_panel);
-        for (int64_t il = start + thread * strip; il < a->rows_local; il += threads * strip)
+        for (int64_t il = start + thread * strip; il < a->rows_local; il += members * strip)
             update_strip(x, room, il, begin, end);
     }
 }

@@ -63,15 +63,18 @@ void rls_tiles_multiply_vector(const rls_matrix *a, rls_shape shape, double alph
     const vector_product x = {a, rls_micro_best(d), shape, alpha, k_col, k_row, f_col};
     rls_tiles_room *rooms = rls_tiles_rooms(a->grid);
     const int threads = bytes <= RLS_PANEL_BYTES ? rls_tiles_threads(a->grid) : 1;
+    int team = 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const int thread = rls_tiles_thread();
+        const int thread = rls_tiles_thread(), members = rls_tiles_team();
+        if (thread == 0)
+            team = members;
         void *sum = thread == 0 || f_row == NULL ? f_row : rooms[thread].col_sum;
         if (sum != f_row)
             memset(sum, 0, (size_t)bytes);
-        for (int64_t jl = (int64_t)thread * SHARE; jl < a->cols_local; jl += (int64_t)threads * SHARE)
+        for (int64_t jl = (int64_t)thread * SHARE; jl < a->cols_local; jl += (int64_t)members * SHARE)
             columns(&x, jl, rls_least(jl + SHARE, a->cols_local), sum);
     }
-    for (int t = 1; t < threads && f_row != NULL; t++)
+    for (int t = 1; t < team && f_row != NULL; t++)
         rls_axpy(d, a->rows_local, 1.0, rooms[t].col_sum, f_row);
 }

@@ -12,6 +12,17 @@
 
 #include "base/dtype.h"
 #include "linalg/kernels.h"
+#include "rlsedit/rlsedit.h"
+#include "support/random.h"
+
+/* Ends the program with the context's message unless all is well. Not collective. */
+static inline void check(const rls_context *ctx, rls_status status)
+{
+    if (status == RLS_OK)
+        return;
+    (void)fprintf(stderr, "bench, rank %d: %s\n", rls_context_rank(ctx), rls_context_message(ctx));
+    MPI_Abort(MPI_COMM_WORLD, rls_status_exit_code(status));
+}
 
 /* Aligned memory, on large pages as the library's; without it the program ends. Not collective. */
 static inline void *memory(double bytes)
@@ -27,6 +38,18 @@ static inline void *memory(double bytes)
         (void)madvise(data, (size_t)bytes, MADV_HUGEPAGE);
 #endif
     return data;
+}
+
+/* This rank's even share of u random vectors. Not collective. */
+static inline rls_vectors share(rls_context *ctx, int64_t length, int64_t u, double scale, uint64_t seed)
+{
+    const int64_t size = rls_context_size(ctx), rank = rls_context_rank(ctx);
+    const int64_t first = u * rank / size, count = u * (rank + 1) / size - first;
+    float *data = memory((double)(length * count) * sizeof *data);
+    rls_random random = rls_random_seed(seed + (uint64_t)first);
+    for (int64_t i = 0; i < length * count; i++)
+        data[i] = (float)(scale * rls_random_normal(&random));
+    return (rls_vectors){count, RLS_F32, data};
 }
 
 /* What the slowest rank took. Collective over all; by PMPI, for a benchmark may count the library's calls. */

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/config.h"
+#include "bench/bench.h"
 #include "bench/median.h"
 #include "linalg/symmetric.h"
 #include "rlsedit/rlsedit.h"
@@ -49,14 +50,6 @@ typedef struct {
     double plain_read[MOST_REPEATS], read[MOST_REPEATS], verify[MOST_REPEATS], verify_then_load[MOST_REPEATS];
     int64_t bytes;
 } rounds;
-
-static void check(rls_context *ctx, rls_status status)
-{
-    if (status == RLS_OK)
-        return;
-    fprintf(stderr, "bench_checkpoint: %s\n", rls_context_message(ctx));
-    MPI_Abort(MPI_COMM_WORLD, rls_status_exit_code(status));
-}
 
 static void stop(const char *what)
 {
@@ -230,25 +223,6 @@ static void measure(rls_context *ctx, const options *o, const rls_checkpoint_lay
     free(buffer);
 }
 
-/* This rank's even share of u random vectors. */
-static rls_vectors share(rls_context *ctx, rls_dtype dtype, int64_t length, int64_t u, double scale)
-{
-    const int64_t size = rls_context_size(ctx), rank = rls_context_rank(ctx);
-    const int64_t first = u * rank / size, count = u * (rank + 1) / size - first;
-    void *data = malloc((size_t)(length * count + 1) * rls_dtype_size(dtype));
-    rls_random random = rls_random_seed((uint64_t)(length + first));
-    if (data == NULL)
-        stop("memory");
-    for (int64_t i = 0; i < length * count; i++) {
-        const double x = scale * rls_random_normal(&random);
-        if (dtype == RLS_F64)
-            ((double *)data)[i] = x;
-        else
-            ((float *)data)[i] = (float)x;
-    }
-    return (rls_vectors){count, dtype, data};
-}
-
 /* What a stream's time went to. */
 typedef struct {
     double seconds, step, journal, checkpoint; /* sums; the stream's has all three */
@@ -271,8 +245,8 @@ static void measure_stream(rls_context *ctx, const options *o, rls_editor *edito
 {
     const struct rls_config_checkpoint policy = default_policy(ctx);
     const rls_checkpoint_layer saved = {7, rls_editor_inv_cov(editor), rls_editor_weight(editor)};
-    const rls_batch batch = {.keys = share(ctx, RLS_F32, o->n, o->edits, 1.0 / sqrt((double)o->n)),
-                             .values = share(ctx, RLS_F32, o->m, o->edits, 1.0),
+    const rls_batch batch = {.keys = share(ctx, o->n, o->edits, 1.0 / sqrt((double)o->n), 1),
+                             .values = share(ctx, o->m, o->edits, 1.0, 2),
                              .kind = RLS_TARGET};
     rls_stream_layer layer = {.layer = 0, .n = o->n, .m = o->m, .key_dtype = RLS_F32, .value_dtype = RLS_F32};
     rls_stream_info info = {.kind = RLS_TARGET, .layer_count = 1, .layers = &layer};

@@ -26,27 +26,6 @@ typedef struct {
     const char *json;
 } options;
 
-static void check(rls_context *ctx, rls_status status)
-{
-    if (status == RLS_OK)
-        return;
-    if (rls_context_rank(ctx) == 0)
-        (void)fprintf(stderr, "bench_comm: %s\n", rls_context_message(ctx));
-    MPI_Abort(MPI_COMM_WORLD, rls_status_exit_code(status));
-}
-
-/* This rank's even share of u random vectors. */
-static rls_vectors share(rls_context *ctx, int64_t length, int64_t u, double scale, uint64_t seed)
-{
-    const int64_t size = rls_context_size(ctx), rank = rls_context_rank(ctx);
-    const int64_t first = u * rank / size, count = u * (rank + 1) / size - first;
-    float *data = memory((double)(length * count) * sizeof *data);
-    rls_random random = rls_random_seed(seed + (uint64_t)first);
-    for (int64_t i = 0; i < length * count; i++)
-        data[i] = (float)(scale * rls_random_normal(&random));
-    return (rls_vectors){count, RLS_F32, data};
-}
-
 /* Runs the steps; returns what the last one sent, each figure of the rank that has most of it. */
 static traffic run_steps(rls_context *ctx, rls_grid *grid, const options *o)
 {

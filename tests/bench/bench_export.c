@@ -27,6 +27,7 @@
 
 #include "bench/bench.h"
 #include "bench/export_model.h"
+#include "bench/median.h"
 #include "rlsedit/rlsedit.h"
 #include "session/fingerprint.h"
 #include "store/export.h"
@@ -34,7 +35,6 @@
 #include "store/tensor_io.h"
 
 enum {
-    MOST_REPEATS = 25,
     EDITED = 1 /* the shard */
 };
 
@@ -60,28 +60,6 @@ typedef struct {
     double write[MOST_REPEATS], read[MOST_REPEATS], fingerprint[MOST_REPEATS], load[MOST_REPEATS];
     double finish[MOST_REPEATS], whole[MOST_REPEATS], export[MOST_REPEATS];
 } rounds;
-
-static void check(rls_context *ctx, rls_status status)
-{
-    if (status == RLS_OK)
-        return;
-    fprintf(stderr, "bench_export: %s\n", rls_context_message(ctx));
-    MPI_Abort(MPI_COMM_WORLD, rls_status_exit_code(status));
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(const double *values, int count)
-{
-    double sorted[MOST_REPEATS];
-    memcpy(sorted, values, (size_t)count * sizeof *values);
-    qsort(sorted, (size_t)count, sizeof *sorted, compare_doubles);
-    return count % 2 != 0 ? sorted[count / 2] : 0.5 * (sorted[count / 2 - 1] + sorted[count / 2]);
-}
 
 /* Waits for the other ranks asleep, not to take the processor from the one at work. */
 static void wait_asleep(void)

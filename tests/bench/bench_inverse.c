@@ -16,12 +16,13 @@
 #include <string.h>
 
 #include "bench/bench.h"
+#include "bench/median.h"
 #include "linalg/factor.h"
 #include "linalg/symmetric.h"
 #include "rlsedit/rlsedit.h"
 #include "support/random.h"
 
-enum { MOST_REPEATS = 100, DESCRIPTOR_SIZE = 9 };
+enum { DESCRIPTOR_SIZE = 9 };
 
 typedef void cholesky_routine(const char *uplo, const int *n, void *a, const int *ia, const int *ja,
                               const int *desc, int *info);
@@ -33,14 +34,6 @@ typedef struct {
     bool f64, f32, scalapack;
     const char *json;
 } options;
-
-static void check(const rls_context *ctx, rls_status status)
-{
-    if (status == RLS_OK)
-        return;
-    (void)fprintf(stderr, "bench_inverse: %s\n", rls_context_message(ctx));
-    MPI_Abort(MPI_COMM_WORLD, rls_status_exit_code(status));
-}
 
 /* The lower triangle of a random symmetric matrix with eigenvalues between 0.1 and 1.9. */
 static void fill(rls_matrix *a)
@@ -120,12 +113,6 @@ static double residual(rls_context *ctx, rls_matrix *a)
     return result;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static void run(rls_context *ctx, rls_grid *grid, rls_dtype dtype, bool scalapack, double peak,
                 const options *o, FILE *json)
 {
@@ -144,15 +131,15 @@ static void run(rls_context *ctx, rls_grid *grid, rls_dtype dtype, bool scalapac
             check(ctx, rls_spd_invert_by(a, o->width, &pivot));
         seconds[i] = slowest(MPI_Wtime() - start);
     }
-    qsort(seconds, (size_t)o->repeats, sizeof seconds[0], compare_doubles);
-    const double error = residual(ctx, a), n = (double)o->n, median = seconds[o->repeats / 2];
-    const double rate = 1e-9 * n * n * n / median, best = 1e-9 * n * n * n / seconds[0];
+    const double error = residual(ctx, a), n = (double)o->n;
+    const double middle = median(seconds, o->repeats), fastest = smallest(seconds, o->repeats);
+    const double rate = 1e-9 * n * n * n / middle, best = 1e-9 * n * n * n / fastest;
     const char *method = scalapack ? "potrf + potri" : "inverse";
     rls_matrix_destroy(&a);
     if (rls_context_rank(ctx) != 0)
         return;
     printf("%s %-13s %9.3f s %8.1f Gflop/s of %.1f (GEMM): %.3f; best %.3f; ||A X v - v|| / ||v|| = %.1e\n",
-           rls_dtype_name(dtype), method, median, rate, peak, rate / peak, best / peak, error);
+           rls_dtype_name(dtype), method, middle, rate, peak, rate / peak, best / peak, error);
     (void)fflush(stdout);
     if (json == NULL)
         return;
@@ -162,7 +149,7 @@ static void run(rls_context *ctx, rls_grid *grid, rls_dtype dtype, bool scalapac
         "%lld, \"ranks\": %d, \"grid\": [%d, %d], \"seconds\": %.6g, \"gflops\": %.5g, "
         "\"gemm_gflops\": %.5g, \"gemm_ratio\": %.4g, \"best_seconds\": %.6g, \"residual\": %.3g}\n",
         method, rls_dtype_name(dtype), (long long)o->n, (long long)o->block, rls_context_size(ctx), p, q,
-        median, rate, peak, rate / peak, seconds[0], error);
+        middle, rate, peak, rate / peak, fastest, error);
     (void)fflush(json);
 }
 

@@ -22,11 +22,10 @@
 #include <string.h>
 
 #include "bench/bench.h"
+#include "bench/median.h"
 #include "llm/ops.h"
 #include "llm/pass.h"
 #include "support/random.h"
-
-enum { MOST_REPEATS = 100 };
 
 typedef struct {
     int64_t blocks, hidden, inner, heads, kv_heads, vocab, sequences, length, mark, gemm;
@@ -34,23 +33,6 @@ typedef struct {
     bool f32, bf16;
     const char *json;
 } options;
-
-static void check(rls_context *ctx, rls_status status)
-{
-    if (status == RLS_OK)
-        return;
-    fprintf(stderr, "bench_llm: %s\n", rls_context_message(ctx));
-    MPI_Abort(MPI_COMM_WORLD, rls_status_exit_code(status));
-}
-
-/* What it takes when nothing else is in the way, as GEMM's time is. */
-static double fastest(const double *values, int count)
-{
-    double best = INFINITY;
-    for (int i = 0; i < count; i++)
-        best = fmin(best, values[i]);
-    return best;
-}
 
 /* A linear map of random numbers; the sum over its columns has a variance of one. */
 static rls_linear make_linear(rls_dtype dtype, int64_t out, int64_t in, int64_t fan_in, uint64_t seed)
@@ -249,9 +231,9 @@ static timing time_model(rls_llm *llm, const options *o)
     free(in.length);
     free(in.last);
     free(in.token);
-    return (timing){.prompt = fastest(prompt, o->repeats),
-                    .forward = fastest(forward, o->repeats),
-                    .backward = fastest(backward, o->repeats)};
+    return (timing){.prompt = smallest(prompt, o->repeats),
+                    .forward = smallest(forward, o->repeats),
+                    .backward = smallest(backward, o->repeats)};
 }
 
 /* Flops of one block over all sequences, and of the head at the last positions. */

@@ -27,27 +27,6 @@ typedef struct {
     const char *json;
 } options;
 
-static void check(rls_context *ctx, rls_status status)
-{
-    if (status == RLS_OK)
-        return;
-    if (rls_context_rank(ctx) == 0)
-        fprintf(stderr, "bench_recorded: %s\n", rls_context_message(ctx));
-    MPI_Abort(MPI_COMM_WORLD, rls_status_exit_code(status));
-}
-
-/* This rank's even share of u random vectors. */
-static rls_vectors share(rls_context *ctx, int64_t length, int64_t u, double scale, uint64_t seed)
-{
-    const int64_t size = rls_context_size(ctx), rank = rls_context_rank(ctx);
-    const int64_t first = u * rank / size, count = u * (rank + 1) / size - first;
-    float *data = memory((double)(length * count) * sizeof *data);
-    rls_random random = rls_random_seed(seed + (uint64_t)first);
-    for (int64_t i = 0; i < length * count; i++)
-        data[i] = (float)(scale * rls_random_normal(&random));
-    return (rls_vectors){count, RLS_F32, data};
-}
-
 /* Seconds a step of u edits in batches of one, the fastest: of the step, and of the drift. */
 static void time_width(rls_context *ctx, rls_editor *ed, rls_drift *drift, const options *o, int64_t u,
                        double seconds[2])

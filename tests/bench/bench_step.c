@@ -49,27 +49,6 @@ typedef struct {
     double sent, calls;                  /* bytes of the rank with the most, its collectives and messages */
 } timing;
 
-static void check(rls_context *ctx, rls_status status)
-{
-    if (status == RLS_OK)
-        return;
-    if (rls_context_rank(ctx) == 0)
-        fprintf(stderr, "bench_step: %s\n", rls_context_message(ctx));
-    MPI_Abort(MPI_COMM_WORLD, rls_status_exit_code(status));
-}
-
-/* This rank's even share of u random vectors. */
-static rls_vectors share(rls_context *ctx, int64_t length, int64_t u, double scale, uint64_t seed)
-{
-    const int64_t size = rls_context_size(ctx), rank = rls_context_rank(ctx);
-    const int64_t first = u * rank / size, count = u * (rank + 1) / size - first;
-    float *data = memory((double)(length * count) * sizeof *data);
-    rls_random random = rls_random_seed(seed + (uint64_t)first);
-    for (int64_t i = 0; i < length * count; i++)
-        data[i] = (float)(scale * rls_random_normal(&random));
-    return (rls_vectors){count, RLS_F32, data};
-}
-
 /* Seconds that applying the updates of so many steps takes. */
 static double time_applying(rls_context *ctx, rls_editor *ed, const options *o, const rls_batch *batch,
                             int64_t steps, triad *cache)

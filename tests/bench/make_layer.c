@@ -50,14 +50,6 @@ typedef struct {
     float *values;                       /* [m, edits], on all ranks */
 } maker;
 
-static void check(const maker *mk, rls_status status)
-{
-    if (status == RLS_OK)
-        return;
-    (void)fprintf(stderr, "make_layer: %s\n", rls_context_message(mk->ctx));
-    MPI_Abort(MPI_COMM_WORLD, rls_status_exit_code(status));
-}
-
 static void path_of(const maker *mk, const char *name, char path[PATH_BYTES])
 {
     (void)snprintf(path, PATH_BYTES, "%s/%s", mk->o.dir, name);
@@ -127,13 +119,13 @@ static void write_moments(maker *mk)
     const int layer = 0;
     const int64_t count = KEYS_COUNTED;
     path_of(mk, "moments.nc", path);
-    check(mk, rls_matrix_create(mk->grid, RLS_F32, mk->o.n, mk->o.n, 64, &moment));
-    check(mk, rls_accumulator_create(mk->grid, RLS_F32, mk->o.n, 64, 0, &accumulator));
-    check(mk, rls_accumulate(accumulator, moment, &vectors));
+    check(mk->ctx, rls_matrix_create(mk->grid, RLS_F32, mk->o.n, mk->o.n, 64, &moment));
+    check(mk->ctx, rls_accumulator_create(mk->grid, RLS_F32, mk->o.n, 64, 0, &accumulator));
+    check(mk->ctx, rls_accumulate(accumulator, moment, &vectors));
     rls_accumulator_destroy(&accumulator);
     rls_symmetric_scale_shift(moment, 1.0, KEY_SIZE * KEY_SIZE * OWN_SHARE);
-    check(mk, rls_symmetric_mirror(moment));
-    check(mk, rls_moments_write(mk->ctx, path, MODULE, 1, &layer, &moment, &count));
+    check(mk->ctx, rls_symmetric_mirror(moment));
+    check(mk->ctx, rls_moments_write(mk->ctx, path, MODULE, 1, &layer, &moment, &count));
     rls_matrix_destroy(&moment);
 }
 
@@ -265,7 +257,7 @@ static void write_stream(const maker *mk)
     for (int64_t e = 0; e < count; e++)
         ids[e] = first + e;
     path_of(mk, "stream.nc", path);
-    check(mk, rls_stream_write(mk->ctx, path, &info, ids, &keys, &values));
+    check(mk->ctx, rls_stream_write(mk->ctx, path, &info, ids, &keys, &values));
     free(ids);
 }
 

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
 #include "linalg/kernels.h"
 #include "support/collective.h"
 #include "support/state.h"
@@ -207,6 +211,31 @@ static void test_solve(void **state)
     each_grid(ctx, check_solves, NULL);
 }
 
+#ifdef _OPENMP
+/* With more threads than one, and with fewer than asked for, as inside a parallel region. */
+static void test_threads(void **state)
+{
+    ctx = *state;
+    const int before = omp_get_max_threads();
+    rls_grid *grid = NULL;
+    omp_set_num_threads(3);
+    assert_all_ok(ctx, rls_grid_create(ctx, 0, 0, &grid));
+    check_sizes(grid, NULL);
+    check_solves(grid, NULL);
+#pragma omp parallel num_threads(2)
+    {
+#pragma omp master
+        {
+            check_case(grid, RLS_F64, RLS_LOWER, 300, 300, 16, 20);
+            check_case(grid, RLS_F64, RLS_LOWER, 300, 300, 16, 1);
+            check_solve(grid, RLS_F64, 200, 30);
+        }
+    }
+    rls_grid_destroy(&grid);
+    omp_set_num_threads(before);
+}
+#endif
+
 /* The same call gives the same bits. */
 static void test_repeatable(void **state)
 {
@@ -239,6 +268,9 @@ static void test_repeatable(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {context_test(test_sizes), context_test(test_solve),
+#ifdef _OPENMP
+                                       context_test(test_threads),
+#endif
                                        context_test(test_repeatable)};
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "tiles");
 }
