@@ -28,6 +28,13 @@ typedef struct {
 typedef void rls_micro_kernel(int64_t k, const void *a, int64_t lda, const void *b, void *c, int64_t ldc,
                               const rls_fetch *fetch);
 
+/* Four columns A [vectors * lanes, 4], lda elements apart, times a few vectors, and their transpose times
+ * others: S += A^T K (element (j, c) at 4 c + j), F += A B (B like S). K, F: of each `lanes` rows all
+ * columns, one after another. Every step fetches `lines` lines of other columns. 16 vectors lanes columns
+ * flops, or half of it. S has room for a register more. */
+typedef void rls_micro_four(int64_t vectors, const void *a, int64_t lda, const void *k, void *f,
+                            const void *b, void *s, const rls_fetch *fetch);
+
 /* A tile where it lies: elements from a column to the next one, and from a strip to the next one. */
 typedef struct {
     const void *data;
@@ -45,13 +52,23 @@ typedef struct {
     void (*add)(int64_t columns, const void *strip, void *a, int64_t lda);
     /* The packed form of a tile's transpose; rows and columns are multiples of 16. */
     void (*transpose)(const rls_tile *tile, int64_t rows, int64_t columns, void *out);
+    /* alpha A [rows, columns] to a block row by row without gaps, as `multiply` takes B; as many bytes as a
+     * register has may be overwritten behind it. 1 to RLS_MICRO_COLUMNS columns. */
+    void (*weave)(int64_t rows, int64_t columns, double alpha, const void *a, int64_t lda, void *out);
+    /* alpha A^T, A [columns, u], to blocks of so many of its columns (the last one of what is left), each row
+     * by row without gaps, one after another. */
+    void (*cut)(int64_t block, int64_t columns, int64_t u, double alpha, const void *a, int64_t lda,
+                void *out);
     /* A strip B [rows, columns] without gaps becomes B L^{-T}: row i of L at l + RLS_MICRO_COLUMNS i, with
      * the reciprocals of its diagonal. */
     void (*substitute)(int64_t columns, const void *l, void *strip);
     /* y += A x (unless y is NULL) and s_j = a_j . z for 8 columns a_j of A [n, 8]: one pass over A. x, s: 8
-     * elements. */
+     * elements. `next`: the 8 columns after them, fetched towards the end. */
     void (*eight_columns)(int64_t n, const void *a, int64_t lda, const void *x, void *y, const void *z,
-                          void *s);
+                          void *s, const void *next);
+    int64_t lanes; /* elements of a register */
+    /* For 1 to RLS_MICRO_COLUMNS columns: both products, and the first alone (f and b do not count). */
+    rls_micro_four *both[RLS_MICRO_COLUMNS], *dots[RLS_MICRO_COLUMNS];
 } rls_micro;
 
 /* The best set of kernels that this processor has. Not collective. */

@@ -49,22 +49,29 @@ KERNEL(4)
 KERNEL(5)
 KERNEL(6)
 
+/* Columns ahead that a strip is fetched: its lines are too far from each other for the processor to do it. */
+#define FAR 6
+
 TARGET static void NAME(pack)(int64_t columns, const void *a, int64_t lda, void *strip)
 {
     const REAL *from = a;
     REAL *to = strip;
-    for (int64_t j = 0; j < columns; j++, from += lda, to += STRIP)
+    for (int64_t j = 0; j < columns; j++, from += lda, to += STRIP) {
+        UNROLL for (int l = 0; l < LINES; l++) __builtin_prefetch((const char *)(from + FAR * lda) + 64 * l);
         UNROLL for (int v = 0; v < VECTORS; v++) * (NAME(vector) *)(to + v * LANES) =
             *(const NAME(vector) *)(from + v * LANES);
+    }
 }
 
 TARGET static void NAME(add)(int64_t columns, const void *strip, void *a, int64_t lda)
 {
     const REAL *from = strip;
     REAL *to = a;
-    for (int64_t j = 0; j < columns; j++, from += STRIP, to += lda)
+    for (int64_t j = 0; j < columns; j++, from += STRIP, to += lda) {
+        UNROLL for (int l = 0; l < LINES; l++) __builtin_prefetch((const char *)(to + FAR * lda) + 64 * l, 1);
         UNROLL for (int v = 0; v < VECTORS; v++) * (NAME(vector) *)(to + v * LANES) +=
             *(const NAME(vector) *)(from + v * LANES);
+    }
 }
 
 /* The first and the second halves of two vectors, interleaved. */
@@ -83,6 +90,20 @@ TARGET static void NAME(add)(int64_t columns, const void *strip, void *a, int64_
 #endif
 
 /* Shuffling LANES vectors perfectly, as cards are, log2(LANES) times transposes them. */
+TARGET static inline void NAME(turn)(NAME(vector) x[LANES])
+{
+    NAME(vector) y[LANES];
+    UNROLL for (int half = 1; half < LANES; half *= 2)
+    {
+        UNROLL for (int k = 0; k < LANES / 2; k++)
+        {
+            y[2 * k] = LOW(x[k], x[k + LANES / 2]);
+            y[2 * k + 1] = HIGH(x[k], x[k + LANES / 2]);
+        }
+        UNROLL for (int k = 0; k < LANES; k++) x[k] = y[k];
+    }
+}
+
 TARGET static void NAME(transpose)(const rls_tile *tile, int64_t rows, int64_t columns, void *out)
 {
     const REAL *a = tile->data;
@@ -90,20 +111,72 @@ TARGET static void NAME(transpose)(const rls_tile *tile, int64_t rows, int64_t c
     for (int64_t i = 0; i < rows; i += LANES)
         for (int64_t j = 0; j < columns; j += LANES) {
             const REAL *from = a + i / STRIP * tile->strip + i % STRIP + j * tile->column;
-            NAME(vector) x[LANES], y[LANES];
+            NAME(vector) x[LANES];
             UNROLL for (int k = 0; k < LANES; k++) x[k] = *(const NAME(vector) *)(from + k * tile->column);
-            UNROLL for (int half = 1; half < LANES; half *= 2)
-            {
-                UNROLL for (int k = 0; k < LANES / 2; k++)
-                {
-                    y[2 * k] = LOW(x[k], x[k + LANES / 2]);
-                    y[2 * k + 1] = HIGH(x[k], x[k + LANES / 2]);
-                }
-                UNROLL for (int k = 0; k < LANES; k++) x[k] = y[k];
-            }
+            NAME(turn)(x);
             UNROLL for (int k = 0; k < LANES; k++) *
                 (NAME(vector) *)(to + (j / STRIP * RLS_TILE + i + k) * STRIP + j % STRIP) = x[k];
         }
+}
+
+/* Whether a row of a block fits a register: it is stored whole then, and the next row over its end. */
+#define WIDE (VECTOR_BYTES == 64 || (VECTOR_BYTES == 32 && !REAL_IS_F64))
+
+TARGET static void NAME(weave)(int64_t rows, int64_t columns, double alpha, const void *a, int64_t lda,
+                               void *out)
+{
+    const REAL *const from = a;
+    const REAL factor = (REAL)alpha;
+    REAL *const to = out;
+    int64_t i = 0;
+#if WIDE
+    for (; i + LANES <= rows; i += LANES) {
+        NAME(vector) x[LANES];
+        UNROLL for (int c = 0; c < LANES; c++)
+        {
+            x[c] = (NAME(vector)){0};
+            if (c < columns)
+                x[c] = *(const NAME(vector) *)(from + i + c * lda) * factor;
+        }
+        NAME(turn)(x);
+        UNROLL for (int k = 0; k < LANES; k++) * (NAME(vector) *)(to + (i + k) * columns) = x[k];
+    }
+#endif
+    for (; i < rows; i++)
+        for (int64_t c = 0; c < columns; c++)
+            to[i * columns + c] = factor * from[i + c * lda];
+}
+
+/* One block's row: `columns` elements; with `over`, as many behind them as a register holds may be written,
+ * and are there to be read. */
+TARGET static inline void NAME(copy_row)(int64_t columns, REAL factor, const REAL *from, REAL *to, int over)
+{
+#if WIDE
+    if (over) {
+        *(NAME(vector) *)to = *(const NAME(vector) *)from * factor;
+        return;
+    }
+#endif
+    (void)over;
+    for (int64_t c = 0; c < columns; c++)
+        to[c] = factor * from[c];
+}
+
+TARGET static void NAME(cut)(int64_t block, int64_t columns, int64_t u, double alpha, const void *a,
+                             int64_t lda, void *out)
+{
+    const REAL *const from = a;
+    REAL *const to = out;
+    for (int64_t first = 0; first < u; first += 8) {
+        const int64_t last = first + 8 < u ? first + 8 : u;
+        for (int64_t j = 0; j < columns; j += block) {
+            const int64_t count = columns - j < block ? columns - j : block;
+            for (int64_t k = first; k < last; k++)
+                NAME(copy_row)
+                (count, (REAL)alpha, from + j + k * lda, to + j * u + k * count,
+                 k + 16 < u && j + LANES <= columns);
+        }
+    }
 }
 
 TARGET static void NAME(substitute)(int64_t columns, const void *l, void *strip)
@@ -120,11 +193,62 @@ TARGET static void NAME(substitute)(int64_t columns, const void *l, void *strip)
     }
 }
 
+/* Sums the elements of each of LANES vectors: out[k] += those of x[k]. */
+TARGET static inline void NAME(add_up)(NAME(vector) x[LANES], REAL out[])
+{
+    UNROLL for (int half = LANES / 2; half > 0; half /= 2) UNROLL for (int k = 0; k < half; k++) x[k] =
+        LOW(x[k], x[k + half]) + HIGH(x[k], x[k + half]);
+    *(NAME(vector) *)out += x[0];
+}
+
+#define FOUR(columns, name, WITH_ROWS)                                                                       \
+    TARGET static void NAME(name##_##columns)(int64_t vectors, const void *a, int64_t lda, const void *k,    \
+                                              void *f, const void *factors, void *s, const rls_fetch *fetch) \
+    {                                                                                                        \
+        const REAL *strip = a, *row = k, *const factor = factors;                                            \
+        const char *next = fetch->next;                                                                      \
+        const int64_t ld = fetch->ld, lines = fetch->lines;                                                  \
+        REAL *to = f;                                                                                        \
+        NAME(vector) sum[(4 * columns + LANES - 1) / LANES * LANES];                                         \
+        UNROLL for (int j = 0; j < (4 * columns + LANES - 1) / LANES * LANES; j++) sum[j] =                  \
+            (NAME(vector)){0};                                                                               \
+        for (int64_t i = 0; i < vectors;                                                                     \
+             i++, strip += LANES, row += columns * LANES, to += columns * LANES) {                           \
+            NAME(vector) part[4];                                                                            \
+            for (int64_t j = 0; j < lines; j++)                                                              \
+                __builtin_prefetch(next + j * ld, 0, 2);                                                     \
+            next += VECTOR_BYTES;                                                                            \
+            UNROLL for (int j = 0; j < 4; j++) part[j] = *(const NAME(vector) *)(strip + j * lda);           \
+            UNROLL for (int c = 0; c < columns; c++)                                                         \
+            {                                                                                                \
+                const NAME(vector) other = *(const NAME(vector) *)(row + c * LANES);                         \
+                UNROLL for (int j = 0; j < 4; j++) sum[4 * c + j] += part[j] * other;                        \
+                if (WITH_ROWS) {                                                                             \
+                    NAME(vector) there = *(const NAME(vector) *)(to + c * LANES);                            \
+                    UNROLL for (int j = 0; j < 4; j++) there += part[j] * factor[4 * c + j];                 \
+                    *(NAME(vector) *)(to + c * LANES) = there;                                               \
+                }                                                                                            \
+            }                                                                                                \
+        }                                                                                                    \
+        UNROLL for (int j = 0; j < 4 * columns; j += LANES) NAME(add_up)(sum + j, (REAL *)s + j);            \
+    }
+
+#define FOURS(name, WITH_ROWS)                                                                               \
+    FOUR(1, name, WITH_ROWS)                                                                                 \
+    FOUR(2, name, WITH_ROWS)                                                                                 \
+    FOUR(3, name, WITH_ROWS)                                                                                 \
+    FOUR(4, name, WITH_ROWS)                                                                                 \
+    FOUR(5, name, WITH_ROWS)                                                                                 \
+    FOUR(6, name, WITH_ROWS)
+
+FOURS(both, 1)
+FOURS(dots, 0)
+
 /* Bytes ahead that a column is fetched: the processor alone follows so many streams too late. */
 #define AHEAD ((int64_t)(2048 / sizeof(REAL)))
 
 TARGET static void NAME(eight_columns)(int64_t n, const void *a, int64_t lda, const void *x, void *y,
-                                       const void *z, void *s)
+                                       const void *z, void *s, const void *next)
 {
     const REAL *const from = a, *const factor = x, *const other = z;
     REAL *const to = y, *const out = s;
@@ -133,11 +257,12 @@ TARGET static void NAME(eight_columns)(int64_t n, const void *a, int64_t lda, co
     UNROLL for (int c = 0; c < 8; c++) dots[c] = (NAME(vector)){0};
     for (; i + LANES <= n; i += LANES) {
         const NAME(vector) zi = *(const NAME(vector) *)(other + i);
+        const REAL *const ahead = i + AHEAD < n ? from + i + AHEAD : (const REAL *)next + (i + AHEAD - n);
         NAME(vector) sum[2] = {{0}, {0}};
         UNROLL for (int c = 0; c < 8; c++)
         {
             const NAME(vector) value = *(const NAME(vector) *)(from + i + c * lda);
-            __builtin_prefetch(from + i + c * lda + AHEAD);
+            __builtin_prefetch(ahead + c * lda);
             dots[c] += value * zi;
             if (y != NULL)
                 sum[c % 2] += value * factor[c];
@@ -158,21 +283,31 @@ TARGET static void NAME(eight_columns)(int64_t n, const void *a, int64_t lda, co
             to[i] += from[i + c * lda] * factor[c];
 }
 
-static const rls_micro NAME(set) = {ISA_NAME,
-                                    STRIP,
-                                    {NAME(multiply_1), NAME(multiply_2), NAME(multiply_3), NAME(multiply_4),
-                                     NAME(multiply_5), NAME(multiply_6)},
-                                    NAME(pack),
-                                    NAME(add),
-                                    NAME(transpose),
-                                    NAME(substitute),
-                                    NAME(eight_columns)};
+static const rls_micro NAME(set) = {
+    ISA_NAME,
+    STRIP,
+    {NAME(multiply_1), NAME(multiply_2), NAME(multiply_3), NAME(multiply_4), NAME(multiply_5),
+     NAME(multiply_6)},
+    NAME(pack),
+    NAME(add),
+    NAME(transpose),
+    NAME(weave),
+    NAME(cut),
+    NAME(substitute),
+    NAME(eight_columns),
+    LANES,
+    {NAME(both_1), NAME(both_2), NAME(both_3), NAME(both_4), NAME(both_5), NAME(both_6)},
+    {NAME(dots_1), NAME(dots_2), NAME(dots_3), NAME(dots_4), NAME(dots_5), NAME(dots_6)}};
 
 #undef LANES
 #undef STRIP
 #undef LINES
 #undef UNROLL
 #undef AHEAD
+#undef FAR
+#undef FOUR
+#undef FOURS
+#undef WIDE
 #undef KERNEL
 #undef LOW
 #undef HIGH

@@ -21,41 +21,26 @@ int64_t rls_tiles_left(const rls_matrix *a, rls_shape shape, int64_t il)
     return diagonal + 1 < a->cols ? rls_dim_below(a->part.cols, a->grid->col, diagonal + 1) : a->cols_local;
 }
 
-/* One block of columns; a width known to the compiler makes it several times faster. */
-#define DEFINE_PACK_ROWS(real, suffix)                                                                       \
-    static inline void pack_block_##suffix(int64_t count, int64_t width, real alpha, const real panel[],     \
-                                           int64_t ld, real out[restrict])                                   \
-    {                                                                                                        \
-        for (int64_t i = 0; i < count; i++)                                                                  \
-            for (int64_t c = 0; c < width; c++)                                                              \
-                out[i * width + c] = alpha * panel[i + c * ld];                                              \
-    }                                                                                                        \
-    static void pack_rows_##suffix(int64_t count, int64_t u, real alpha, const real panel[], int64_t ld,     \
-                                   int64_t stride, real out[restrict])                                       \
-    {                                                                                                        \
-        const int64_t blocks = rls_column_blocks(u);                                                         \
-        for (int64_t b = 0; b < blocks; b++) {                                                               \
-            const int64_t first = rls_column_block(u, blocks, b);                                            \
-            const int64_t width = rls_column_block(u, blocks, b + 1) - first;                                \
-            if (width == 6)                                                                                  \
-                pack_block_##suffix(count, 6, alpha, panel + first * ld, ld, out + first * stride);          \
-            else if (width == 5)                                                                             \
-                pack_block_##suffix(count, 5, alpha, panel + first * ld, ld, out + first * stride);          \
-            else                                                                                             \
-                pack_block_##suffix(count, width, alpha, panel + first * ld, ld, out + first * stride);      \
-        }                                                                                                    \
-    }
-
-DEFINE_PACK_ROWS(double, f64)
-DEFINE_PACK_ROWS(float, f32)
-
-void rls_tiles_pack_rows(rls_dtype dtype, int64_t count, int64_t u, double alpha, const void *panel,
-                         int64_t ld, int64_t first, int64_t stride, void *out)
+/* A block of columns into the cache: the processor does not foresee so many short pieces. */
+static void fetch_block(int64_t bytes, int64_t columns, const char *block, int64_t ld)
 {
-    if (dtype == RLS_F64)
-        pack_rows_f64(count, u, alpha, (const double *)panel + first, ld, stride, out);
-    else
-        pack_rows_f32(count, u, (float)alpha, (const float *)panel + first, ld, stride, out);
+    for (int64_t c = 0; c < columns; c++)
+        for (int64_t i = 0; i < bytes; i += 64)
+            __builtin_prefetch(block + i + c * ld);
+}
+
+void rls_tiles_pack_rows(const rls_micro *micro, int64_t size, int64_t count, int64_t u, double alpha,
+                         const void *panel, int64_t ld, int64_t stride, void *out)
+{
+    const int64_t blocks = rls_column_blocks(u);
+    for (int64_t b = 0; b < blocks; b++) {
+        const int64_t first = rls_column_block(u, blocks, b), next = rls_column_block(u, blocks, b + 1);
+        if (b + 1 < blocks)
+            fetch_block(count * size, rls_column_block(u, blocks, b + 2) - next,
+                        (const char *)panel + next * ld * size, ld * size);
+        micro->weave(count, next - first, alpha, (const char *)panel + first * ld * size, ld,
+                     (char *)out + first * stride * size);
+    }
 }
 
 rls_status rls_tiles_prepare(rls_grid *grid)

@@ -113,7 +113,8 @@ static rls_tile transpose_tile(const product *p, rls_tiles_room *room, const rls
 {
     const int64_t strip = p->micro->rows;
     p->micro->transpose(tile, (rows + strip - 1) / strip * strip, RLS_TILE, room->transpose);
-    for (int64_t j = 0; j < cols && tile->data == room->tile && p->shape == RLS_LOWER; j++) {
+    const int crossed = p->shape == RLS_LOWER && rls_tiles_top(p->a, p->shape, jl + cols - 1, 1) > il;
+    for (int64_t j = 0; j < cols && crossed; j++) {
         const int64_t top = rls_tiles_top(p->a, p->shape, jl + j, 0);
         if (top >= il && top < il + rows && rls_tiles_top(p->a, p->shape, jl + j, 1) > top)
             memset(room->transpose + packed_at(p, j, top - il), 0, (size_t)p->size);
@@ -180,8 +181,8 @@ static void multiply_row_of_tiles(const product *p, rls_tiles_room *room, int64_
     const rls_matrix *a = p->a;
     const int64_t rows = rls_least(a->rows_local - il, p->height);
     if (p->f_col != NULL)
-        rls_tiles_pack_rows(p->dtype, rows, p->u, p->alpha, p->k_row, a->rows_local, il, RLS_TILE,
-                            room->row_panel);
+        rls_tiles_pack_rows(p->micro, p->size, rows, p->u, p->alpha, p->k_row + il * p->size, a->rows_local,
+                            RLS_TILE, room->row_panel);
     if (p->f_row != NULL)
         memset(room->row_sum, 0, (size_t)(p->height * p->u * p->size));
     for (int64_t jl = begin; jl < end && rls_tiles_top(a, p->shape, jl, 0) < il + rows; jl += RLS_TILE) {
@@ -212,8 +213,9 @@ static void multiply_columns(const product *p, int64_t begin, int64_t end, int t
             team = members;
         rls_tiles_room *room = &rooms[thread];
         for (int64_t jl = begin; jl < end && p->f_row != NULL; jl += RLS_TILE)
-            rls_tiles_pack_rows(p->dtype, rls_least(end - jl, RLS_TILE), p->u, p->alpha, p->k_col,
-                                a->cols_local, jl, RLS_TILE, room->col_panel + (jl - begin) * p->u * p->size);
+            rls_tiles_pack_rows(p->micro, p->size, rls_least(end - jl, RLS_TILE), p->u, p->alpha,
+                                p->k_col + jl * p->size, a->cols_local, RLS_TILE,
+                                room->col_panel + (jl - begin) * p->u * p->size);
         if (p->f_col != NULL)
             memset(room->col_sum, 0, (size_t)(p->width * p->u * p->size));
         for (int64_t il = start + thread * p->height; il < a->rows_local; il += members * p->height)
@@ -234,7 +236,8 @@ static void multiply_panels(product *p)
     p->lines = rls_most(p->micro->rows * p->size / 64, 1);
     p->pace = rls_most(((p->f_row != NULL) + (p->f_col != NULL)) * p->blocks / p->lines, 1);
     p->fetched = RLS_TILE / (p->pace * p->lines);
-    p->width = room > RLS_TILE ? room : RLS_TILE;
+    const int64_t all = (p->a->cols_local + RLS_TILE - 1) / RLS_TILE * RLS_TILE;
+    p->width = rls_least(rls_most(room, RLS_TILE), all);
     p->height = RLS_TILE;
     while (p->height > p->micro->rows && p->a->rows_local < 2 * threads * p->height && threads > 1)
         p->height /= 2;
@@ -251,6 +254,10 @@ void rls_tiles_multiply(const rls_matrix *a, rls_shape shape, int64_t u, double 
         return;
     if (u == 1 && f_col != NULL) {
         rls_tiles_multiply_vector(a, shape, alpha, k_col, f_row, k_row, f_col);
+        return;
+    }
+    if (u <= RLS_FEW && f_col != NULL) {
+        rls_tiles_multiply_few(a, shape, u, alpha, k_col, f_row, k_row, f_col);
         return;
     }
     for (int64_t c = 0; c < chunks; c++) {

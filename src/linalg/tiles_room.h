@@ -7,17 +7,19 @@
 
 enum {
     RLS_MOST_WIDTH = 384,      /* columns of panels worked on at a time */
+    RLS_FEW = 32,              /* up to so many columns, a matrix is read four columns at a time */
     RLS_PANEL_BYTES = 2 << 20, /* of a packed panel, so that it stays in a cache */
     RLS_STRIP_WIDTH = 256,     /* columns of panels that update a tile at a time */
     RLS_TILE_BYTES = RLS_TILE * RLS_TILE * 8,
-    RLS_WIDE_BYTES = RLS_TILE * RLS_MOST_WIDTH * 8
+    RLS_WIDE_BYTES = RLS_TILE * RLS_MOST_WIDTH * 8,
+    RLS_MARGIN_BYTES = 64 /* behind what kernels write, which they may overwrite */
 };
 
 /* A thread's room, all of it on cache lines. */
 typedef struct {
     char tile[RLS_TILE_BYTES], transpose[RLS_TILE_BYTES];
-    char row_panel[RLS_WIDE_BYTES], row_sum[RLS_WIDE_BYTES];
-    char col_panel[RLS_PANEL_BYTES], col_sum[RLS_PANEL_BYTES];
+    char row_panel[RLS_WIDE_BYTES + RLS_MARGIN_BYTES], row_sum[RLS_WIDE_BYTES];
+    char col_panel[RLS_PANEL_BYTES + RLS_MARGIN_BYTES], col_sum[RLS_PANEL_BYTES + RLS_MARGIN_BYTES];
 } rls_tiles_room;
 
 /* The blocks of at most RLS_MICRO_COLUMNS columns, as even as possible, that u columns are cut into. */
@@ -48,14 +50,18 @@ int64_t rls_tiles_top(const rls_matrix *a, rls_shape shape, int64_t jl, int64_t 
 /* How many local columns count in local row il: those up to the diagonal. */
 int64_t rls_tiles_left(const rls_matrix *a, rls_shape shape, int64_t il);
 
-/* Rows [first, first + count) of u columns of a panel with that leading dimension, times alpha, to blocks of
- * columns stored row by row. `stride` rows of room a block. */
-void rls_tiles_pack_rows(rls_dtype dtype, int64_t count, int64_t u, double alpha, const void *panel,
-                         int64_t ld, int64_t first, int64_t stride, void *out);
+/* `count` rows of u columns of a panel with that leading dimension, times alpha, to blocks of columns stored
+ * row by row. `stride` rows of room a block. */
+void rls_tiles_pack_rows(const rls_micro *micro, int64_t size, int64_t count, int64_t u, double alpha,
+                         const void *panel, int64_t ld, int64_t stride, void *out);
 
 /* rls_tiles_multiply for one vector; k_col and f_row may be NULL. */
 void rls_tiles_multiply_vector(const rls_matrix *a, rls_shape shape, double alpha, const void *k_col,
                                void *f_row, const void *k_row, void *f_col);
+
+/* rls_tiles_multiply for at most RLS_FEW vectors; k_col and f_row may be NULL. */
+void rls_tiles_multiply_few(const rls_matrix *a, rls_shape shape, int64_t u, double alpha, const void *k_col,
+                            void *f_row, const void *k_row, void *f_col);
 
 /* Makes the room of all threads, kept with the grid. Not collective. Returns RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_tiles_prepare(rls_grid *grid);

@@ -4,7 +4,10 @@
 #include "linalg/kernels.h"
 #include "linalg/tiles_room.h"
 
-enum { STEPS_AHEAD = 256 }; /* of a kernel, that memory takes to answer */
+enum {
+    STEPS_AHEAD = 256,       /* of a kernel, that memory takes to answer */
+    SHARED_BYTES = 768 << 10 /* of the packed columns, which stay in the cache beside A's */
+};
 
 /* One call, for at most RLS_STRIP_WIDTH columns of the panels. */
 typedef struct {
@@ -29,32 +32,6 @@ static void pack_strip(const update *x, int64_t il, char *out)
     memset(out, 0, (size_t)(strip * x->u * x->size));
     for (int64_t j = 0; j < x->u; j++)
         memcpy(out + j * strip * x->size, from + j * rows * x->size, (size_t)((rows - il) * x->size));
-}
-
-#define DEFINE_PACK_COLUMNS(real, suffix)                                                                    \
-    static void pack_columns_##suffix(int64_t cols, int64_t u, real alpha, const real panel[], int64_t ld,   \
-                                      real out[restrict])                                                    \
-    {                                                                                                        \
-        for (int64_t j = 0; j < cols; j += RLS_MICRO_COLUMNS) {                                              \
-            const int64_t count = rls_least(cols - j, RLS_MICRO_COLUMNS);                                    \
-            for (int64_t k = 0; k < u; k++)                                                                  \
-                for (int64_t c = 0; c < count; c++)                                                          \
-                    out[j * u + k * count + c] = alpha * panel[j + c + k * ld];                              \
-        }                                                                                                    \
-    }
-
-DEFINE_PACK_COLUMNS(double, f64)
-DEFINE_PACK_COLUMNS(float, f32)
-
-/* Columns [begin, end) of the column panel in blocks for the kernel, each row by row. */
-static void pack_columns(const update *x, int64_t begin, int64_t end, char *out)
-{
-    const int64_t ld = x->a->cols_local;
-    if (x->dtype == RLS_F64)
-        pack_columns_f64(end - begin, x->u, x->alpha, (const double *)x->g_col + begin, ld, (double *)out);
-    else
-        pack_columns_f32(end - begin, x->u, (float)x->alpha, (const float *)x->g_col + begin, ld,
-                         (float *)out);
 }
 
 /* A's rows [il, il + strip) in columns [begin, end). */
@@ -99,7 +76,8 @@ static void update_columns(const update *x, int64_t begin, int64_t end, int thre
     {
         const int thread = rls_tiles_thread(), members = rls_tiles_team();
         rls_tiles_room *room = &rooms[thread];
-        pack_columns(x, begin, end, room->col_panel);
+        x->micro->cut(RLS_MICRO_COLUMNS, end - begin, x->u, x->alpha, x->g_col + begin * x->size,
+                      a->cols_local, room->col_panel);
         for (int64_t il = start + thread * strip; il < a->rows_local; il += members * strip)
             update_strip(x, room, il, begin, end);
     }
@@ -122,7 +100,7 @@ void rls_tiles_update(rls_matrix *a, rls_shape shape, int64_t u, double alpha, c
                     .alpha = alpha,
                     .g_row = (const char *)g_row + first * a->rows_local * size,
                     .g_col = (const char *)g_col + first * a->cols_local * size};
-        x.width = RLS_PANEL_BYTES / (x.u * size) / RLS_MICRO_COLUMNS * RLS_MICRO_COLUMNS;
+        x.width = SHARED_BYTES / (x.u * size) / RLS_MICRO_COLUMNS * RLS_MICRO_COLUMNS;
         for (int64_t jl = 0; jl < a->cols_local; jl += x.width)
             update_columns(&x, jl, rls_least(a->cols_local, jl + x.width), threads);
     }

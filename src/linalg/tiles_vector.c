@@ -20,17 +20,23 @@ static void column_head(const vector_product *x, int64_t jl, int64_t end, void *
 {
     const rls_matrix *a = x->a;
     const rls_dtype d = a->part.dtype;
-    const int64_t below = rls_tiles_top(a, x->shape, jl, 1);
-    const double factor = f_row != NULL ? x->alpha * rls_get(d, x->k_col, jl) : 0.0;
+    const int64_t top = rls_tiles_top(a, x->shape, jl, 0), below = rls_tiles_top(a, x->shape, jl, 1);
+    const void *column = rls_at(d, a->part.data, jl * a->part.ld);
     double dot = 0.0;
-    for (int64_t il = rls_tiles_top(a, x->shape, jl, 0); il < end; il++) {
-        const double value = rls_get(d, a->part.data, il + jl * a->part.ld);
-        if (f_row != NULL)
-            rls_set(d, f_row, il, rls_get(d, f_row, il) + value * factor);
-        if (il >= below)
-            dot += value * rls_get(d, x->k_row, il);
-    }
+    if (f_row != NULL && top < end)
+        rls_axpy(d, end - top, x->alpha * rls_get(d, x->k_col, jl), rls_at(d, column, top),
+                 rls_at(d, f_row, top));
+    if (below < end)
+        dot = rls_dot(d, end - below, rls_at(d, column, below), rls_at(d, x->k_row, below));
     rls_set(d, x->f_col, jl, rls_get(d, x->f_col, jl) + x->alpha * dot);
+}
+
+/* The first of so many columns, in the first row that counts in all of them. */
+static const void *columns_begin(const vector_product *x, int64_t jl)
+{
+    const rls_matrix *a = x->a;
+    return rls_at(a->part.dtype, a->part.data,
+                  rls_tiles_top(a, x->shape, jl + TOGETHER - 1, 1) + jl * a->part.ld);
 }
 
 /* Columns [begin, end). */
@@ -46,9 +52,9 @@ static void columns(const vector_product *x, int64_t begin, int64_t end, void *f
             column_head(x, jl + c, common, f_row);
         if (f_row != NULL)
             rls_axpy(d, TOGETHER, x->alpha, rls_at(d, x->k_col, jl), factors);
-        x->micro->eight_columns(a->rows_local - common, rls_at(d, a->part.data, common + jl * a->part.ld),
-                                a->part.ld, factors, f_row != NULL ? rls_at(d, f_row, common) : NULL,
-                                rls_at(d, x->k_row, common), sums);
+        x->micro->eight_columns(a->rows_local - common, columns_begin(x, jl), a->part.ld, factors,
+                                f_row != NULL ? rls_at(d, f_row, common) : NULL, rls_at(d, x->k_row, common),
+                                sums, columns_begin(x, jl + 2 * TOGETHER <= end ? jl + TOGETHER : jl));
         rls_axpy(d, TOGETHER, x->alpha, sums, rls_at(d, x->f_col, jl));
     }
     for (; jl < end; jl++)

@@ -76,13 +76,40 @@ static void check_tiles(const rls_micro *micro, rls_dtype d)
     free(sum);
 }
 
+/* The two ways that panels are packed. `over`: elements behind a block that may be overwritten. */
+static void check_packing(const rls_micro *micro, rls_dtype d, int64_t rows, int64_t columns)
+{
+    const int64_t lda = rows + 3, over = 64 / (int64_t)rls_dtype_size(d);
+    void *a = numbers(d, lda * columns, 13), *block = numbers(d, rows * columns + over, 14),
+         *blocks = numbers(d, rows * columns, 15);
+    const double behind = rls_get(d, block, rows * columns + over);
+    const double end = rls_get(d, blocks, rows * columns);
+    if (columns <= RLS_MICRO_COLUMNS)
+        micro->weave(rows, columns, 2.0, a, lda, block);
+    micro->cut(RLS_MICRO_COLUMNS, rows, columns, 2.0, a, lda, blocks);
+    for (int64_t j = 0; j < columns; j++)
+        for (int64_t i = 0; i < rows; i++) {
+            const double value = 2.0 * rls_get(d, a, i + j * lda);
+            const int64_t first = i / RLS_MICRO_COLUMNS * RLS_MICRO_COLUMNS;
+            const int64_t width = rows - first < RLS_MICRO_COLUMNS ? rows - first : RLS_MICRO_COLUMNS;
+            assert_true(rls_get(d, blocks, first * columns + j * width + i - first) == value);
+            if (columns <= RLS_MICRO_COLUMNS)
+                assert_true(rls_get(d, block, i * columns + j) == value);
+        }
+    assert_true(rls_get(d, block, rows * columns + over) == behind);
+    assert_true(rls_get(d, blocks, rows * columns) == end);
+    free(a);
+    free(block);
+    free(blocks);
+}
+
 static void check_eight_columns(const rls_micro *micro, rls_dtype d, int64_t n)
 {
     const int64_t lda = n + 5;
     void *a = numbers(d, lda * 8, 8), *x = numbers(d, 8, 9), *y = numbers(d, n, 10), *z = numbers(d, n, 11),
          *before = numbers(d, n, 10), *s = numbers(d, 8, 12);
     double worst = 0.0;
-    micro->eight_columns(n, a, lda, x, y, z, s);
+    micro->eight_columns(n, a, lda, x, y, z, s, a);
     for (int64_t i = 0; i < n; i++) {
         double sum = rls_get(d, before, i), size = fabs(sum);
         for (int64_t j = 0; j < 8; j++) {
@@ -101,7 +128,7 @@ static void check_eight_columns(const rls_micro *micro, rls_dtype d, int64_t n)
     }
     assert_all_le(worst, 4.0 + 2.0 * sqrt((double)n));
     double again[8]; /* without y: the same */
-    micro->eight_columns(n, a, lda, NULL, NULL, z, again);
+    micro->eight_columns(n, a, lda, NULL, NULL, z, again, a);
     assert_memory_equal(again, s, 8 * rls_dtype_size(d));
     free(a);
     free(x);
@@ -111,15 +138,67 @@ static void check_eight_columns(const rls_micro *micro, rls_dtype d, int64_t n)
     free(s);
 }
 
+/* Four columns times few vectors, and their transpose. */
+static void check_four(const rls_micro *micro, rls_dtype d, int64_t columns, int64_t vectors)
+{
+    const int64_t lanes = micro->lanes, n = vectors * lanes, lda = n + 7, most = 64;
+    void *a = numbers(d, lda * 4, 16), *k = numbers(d, n * columns, 17), *f = numbers(d, n * columns, 18),
+         *before = numbers(d, n * columns, 18), *b = numbers(d, 4 * columns, 19), *s = numbers(d, most, 20),
+         *start = numbers(d, most, 20), *again = numbers(d, most, 20);
+    const rls_fetch fetch = {a, lda, 2, 1};
+    double worst = 0.0;
+    micro->both[columns - 1](vectors, a, lda, k, f, b, s, &fetch);
+    micro->dots[columns - 1](vectors, a, lda, k, NULL, NULL, again, &fetch);
+    assert_memory_equal(s, again, (size_t)(4 * columns) * rls_dtype_size(d));
+    for (int64_t c = 0; c < columns; c++)
+        for (int64_t j = 0; j < 4; j++) {
+            double sum = rls_get(d, start, 4 * c + j), size = fabs(sum);
+            for (int64_t i = 0; i < n; i++) {
+                const double term =
+                    rls_get(d, a, i + j * lda) * rls_get(d, k, (i / lanes * columns + c) * lanes + i % lanes);
+                sum += term;
+                size += fabs(term);
+            }
+            worst = fmax(worst, fabs(rls_get(d, s, 4 * c + j) - sum) / (rls_dtype_eps(d) * size));
+        }
+    for (int64_t at = 0; at < n * columns; at++) {
+        const int64_t i = at / (columns * lanes) * lanes + at % lanes, c = at / lanes % columns;
+        double sum = rls_get(d, before, at), size = fabs(sum);
+        for (int64_t j = 0; j < 4; j++) {
+            const double term = rls_get(d, a, i + j * lda) * rls_get(d, b, 4 * c + j);
+            sum += term;
+            size += fabs(term);
+        }
+        worst = fmax(worst, fabs(rls_get(d, f, at) - sum) / (rls_dtype_eps(d) * size));
+    }
+    assert_all_le(worst, 4.0 + 2.0 * sqrt((double)n));
+    for (int64_t at = (4 * columns + lanes - 1) / lanes * lanes; at < most; at++)
+        assert_true(rls_get(d, s, at) == rls_get(d, start, at));
+    free(a);
+    free(k);
+    free(f);
+    free(before);
+    free(b);
+    free(s);
+    free(start);
+    free(again);
+}
+
 static void check_sets(rls_dtype d)
 {
     int sets = 0;
     for (const rls_micro *micro; (micro = rls_micro_at(d, sets)) != NULL; sets++) {
         print_message("%s, %s: strips of %d\n", rls_dtype_name(d), micro->name, (int)micro->rows);
-        for (int columns = 1; columns <= RLS_MICRO_COLUMNS; columns++)
+        for (int columns = 1; columns <= RLS_MICRO_COLUMNS; columns++) {
             for (int64_t k = 0; k < 200; k += k < 3 ? 1 : 61)
                 check_multiply(micro, d, columns, k);
+            for (int64_t vectors = 0; vectors < 9; vectors++)
+                check_four(micro, d, columns, vectors);
+        }
         check_tiles(micro, d);
+        for (int64_t rows = 0; rows < 60; rows += rows < 20 ? 1 : 13)
+            for (int64_t columns = 1; columns < 70; columns += columns < 7 ? 1 : 12)
+                check_packing(micro, d, rows, columns);
         for (int64_t n = 0; n < 150; n += n < 3 ? 1 : 29)
             check_eight_columns(micro, d, n);
     }
