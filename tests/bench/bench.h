@@ -59,32 +59,70 @@ static inline double slowest(double seconds)
     return seconds;
 }
 
+/* Arrays of one product op(A) B a rank, op(A) [m, k], B [k, n]. */
+typedef struct {
+    rls_dtype dtype;
+    char trans;
+    int64_t m, n, k;
+    void *a, *b, *c;
+} gemm_product;
+
+static inline gemm_product gemm_make(rls_dtype dtype, char trans, int64_t m, int64_t n, int64_t k)
+{
+    const double bytes = (double)rls_dtype_size(dtype);
+    const gemm_product g = {dtype,
+                            trans,
+                            m,
+                            n,
+                            k,
+                            memory(bytes * (double)m * (double)k),
+                            memory(bytes * (double)k * (double)n),
+                            memory(bytes * (double)m * (double)n)};
+    for (int64_t i = 0; i < m * k; i++)
+        rls_set(dtype, g.a, i, (double)(i % 17) - 8.0);
+    for (int64_t i = 0; i < k * n; i++)
+        rls_set(dtype, g.b, i, (double)(i % 13) - 6.0);
+    for (int64_t i = 0; i < m * n; i++)
+        rls_set(dtype, g.c, i, 0.0);
+    return g;
+}
+
+/* Seconds of the slowest rank for one product. Collective. */
+static inline double gemm_seconds(const gemm_product *g)
+{
+    MPI_Barrier(MPI_COMM_WORLD);
+    const double start = MPI_Wtime();
+    rls_gemm(g->dtype, g->trans, 'N', g->m, g->n, g->k, 1.0, g->a, g->trans == 'N' ? g->m : g->k, g->b, g->k,
+             0.0, g->c, g->m);
+    return slowest(MPI_Wtime() - start);
+}
+
+/* Gflop/s of all ranks, when a product takes so long. */
+static inline double gemm_speed(const gemm_product *g, double seconds)
+{
+    int ranks = 1;
+    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    return 2e-9 * (double)g->m * (double)g->n * (double)g->k * ranks / seconds;
+}
+
+static inline void gemm_free(gemm_product *g)
+{
+    free(g->a);
+    free(g->b);
+    free(g->c);
+}
+
 /* Gflop/s of all ranks' products [m, k] x [k, n] together, the first factor stored as trans ('N', 'T') says:
  * best of several. Collective over all. */
 static inline double gemm_rate(rls_dtype dtype, char trans, int64_t m, int64_t n, int64_t k, int times)
 {
-    const double bytes = (double)rls_dtype_size(dtype);
-    void *a = memory(bytes * (double)m * (double)k), *b = memory(bytes * (double)k * (double)n);
-    void *c = memory(bytes * (double)m * (double)n);
-    for (int64_t i = 0; i < m * k; i++)
-        rls_set(dtype, a, i, (double)(i % 17) - 8.0);
-    for (int64_t i = 0; i < k * n; i++)
-        rls_set(dtype, b, i, (double)(i % 13) - 6.0);
-    for (int64_t i = 0; i < m * n; i++)
-        rls_set(dtype, c, i, 0.0);
-    int ranks = 1;
-    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+    gemm_product g = gemm_make(dtype, trans, m, n, k);
     double best = INFINITY;
-    for (int i = 0; i < times; i++) {
-        MPI_Barrier(MPI_COMM_WORLD);
-        const double start = MPI_Wtime();
-        rls_gemm(dtype, trans, 'N', m, n, k, 1.0, a, trans == 'N' ? m : k, b, k, 0.0, c, m);
-        best = fmin(best, slowest(MPI_Wtime() - start));
-    }
-    free(a);
-    free(b);
-    free(c);
-    return 2e-9 * (double)m * (double)n * (double)k * ranks / best;
+    for (int i = 0; i < times; i++)
+        best = fmin(best, gemm_seconds(&g));
+    const double rate = gemm_speed(&g, best);
+    gemm_free(&g);
+    return rate;
 }
 
 #endif
