@@ -104,10 +104,6 @@ class Harness:
                 raise Failed(f"no JSON came of: {shlex.join(str(word) for word in words)}")
             return self.keep(path.read_text(encoding="utf-8").splitlines(), more or {})
 
-    def takes(self, name, option):
-        """Whether a benchmark's --help names the option."""
-        return option in self.execute(self.launcher(1) + [self.program(name), "--help"])
-
     def torch(self, variant, dtype, sizes, edits=None):
         """torch_step.py's lines, by u; those measured before in this run are not measured again."""
         key = lambda u: (variant, dtype, u)  # noqa: E731
