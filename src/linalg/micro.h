@@ -50,8 +50,9 @@ typedef struct {
     void (*pack)(int64_t columns, const void *a, int64_t lda, void *strip);
     /* The same strip to a column-major matrix, added. */
     void (*add)(int64_t columns, const void *strip, void *a, int64_t lda);
-    /* The packed form of a tile's transpose; rows and columns are multiples of 16. */
-    void (*transpose)(const rls_tile *tile, int64_t rows, int64_t columns, void *out);
+    /* The packed form of a tile's transpose, and (unless NULL) of the tile; rows and columns are multiples of
+     * 16. */
+    void (*transpose)(const rls_tile *tile, int64_t rows, int64_t columns, void *out, void *straight);
     /* alpha A [rows, columns] to a block row by row without gaps, as `multiply` takes B; as many bytes as a
      * register has may be overwritten behind it. 1 to RLS_MICRO_COLUMNS columns. */
     void (*weave)(int64_t rows, int64_t columns, double alpha, const void *a, int64_t lda, void *out);

@@ -104,7 +104,8 @@ TARGET static inline void NAME(turn)(NAME(vector) x[LANES])
     }
 }
 
-TARGET static void NAME(transpose)(const rls_tile *tile, int64_t rows, int64_t columns, void *out)
+TARGET static void NAME(transpose)(const rls_tile *tile, int64_t rows, int64_t columns, void *out,
+                                   void *straight)
 {
     const REAL *a = tile->data;
     REAL *to = out;
@@ -113,6 +114,10 @@ TARGET static void NAME(transpose)(const rls_tile *tile, int64_t rows, int64_t c
             const REAL *from = a + i / STRIP * tile->strip + i % STRIP + j * tile->column;
             NAME(vector) x[LANES];
             UNROLL for (int k = 0; k < LANES; k++) x[k] = *(const NAME(vector) *)(from + k * tile->column);
+            REAL *const copy =
+                straight == NULL ? NULL : (REAL *)straight + (i / STRIP * RLS_TILE + j) * STRIP + i % STRIP;
+            UNROLL for (int k = 0; k < LANES && straight != NULL; k++) * (NAME(vector) *)(copy + k * STRIP) =
+                x[k];
             NAME(turn)(x);
             UNROLL for (int k = 0; k < LANES; k++) *
                 (NAME(vector) *)(to + (j / STRIP * RLS_TILE + i + k) * STRIP + j % STRIP) = x[k];
@@ -173,8 +178,8 @@ TARGET static void NAME(cut)(int64_t block, int64_t columns, int64_t u, double a
             const int64_t count = columns - j < block ? columns - j : block;
             for (int64_t k = first; k < last; k++)
                 NAME(copy_row)
-                (count, (REAL)alpha, from + j + k * lda, to + j * u + k * count,
-                 k + 16 < u && j + LANES <= columns);
+            (count, (REAL)alpha, from + j + k * lda, to + j * u + k * count,
+             k + 16 < u && j + LANES <= columns);
         }
     }
 }

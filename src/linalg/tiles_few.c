@@ -9,7 +9,7 @@ enum {
     TOGETHER = 4,
     PIECE_BYTES = 4096, /* of a column */
     SHORT_BYTES = 2048, /* of a column, if all that goes with it fits the first cache then */
-    FIRST_CACHE = 40 << 10,
+    FIRST_CACHE = 48 << 10,
     MOST_LANES = 16,
     MOST_BLOCKS = (RLS_FEW + RLS_MICRO_COLUMNS - 1) / RLS_MICRO_COLUMNS
 };
@@ -107,8 +107,10 @@ static void multiply(const piece *x, int64_t row, int64_t vectors, const char *a
         const int64_t count = p->starts[b + 1] - p->starts[b];
         const int64_t at = (group * p->u + p->starts[b]) * TOGETHER * p->size;
         const int64_t first = TOGETHER * b / p->blocks, last = TOGETHER * (b + 1) / p->blocks;
-        const rls_fetch fetch = {next + first * lda * p->size, lda * p->size, next != NULL ? last - first : 0,
-                                 1};
+        const rls_fetch fetch = next == NULL ? (rls_fetch){.next = a}
+                                             : (rls_fetch){.next = next + first * lda * p->size,
+                                                           .ld = lda * p->size,
+                                                           .lines = last - first};
         rls_micro_four *kernel = (p->f_row != NULL ? p->micro->both : p->micro->dots)[count - 1];
         kernel(vectors, a, lda, x->room->row_panel + vector_at(p, row, b),
                x->room->row_sum + vector_at(p, row, b), x->room->col_panel + at, x->room->col_sum + at,

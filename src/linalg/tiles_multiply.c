@@ -5,7 +5,7 @@
 #include "linalg/kernels.h"
 #include "linalg/tiles_room.h"
 
-/* For so many columns of panels, reading a tile where it lies costs more than packing it. */
+/* For so many columns of panels, reading a tile twice where it lies costs more than packing it. */
 enum { PACKED_FROM = 128 };
 
 enum { MOST_BLOCKS = (RLS_MOST_WIDTH + RLS_MICRO_COLUMNS - 1) / RLS_MICRO_COLUMNS };
@@ -94,32 +94,36 @@ static void pack_tile(const product *p, int64_t il, int64_t rows, int64_t jl, in
     }
 }
 
-/* A tile at local row il, column jl: where it lies if all of it counts, otherwise packed. */
-static rls_tile take_tile(const product *p, rls_tiles_room *room, int64_t il, int64_t rows, int64_t jl,
-                          int64_t cols)
+/* A tile and its transpose. */
+typedef struct {
+    rls_tile straight, across;
+} tiles;
+
+/* The tile at local row il, column jl, and, if it is needed, its transpose, packed. A tile of which all
+ * counts is taken where it lies, or packed on the way. The diagonal counts once, in the straight product. */
+static tiles take_tile(const product *p, rls_tiles_room *room, int64_t il, int64_t rows, int64_t jl,
+                       int64_t cols)
 {
     const rls_matrix *a = p->a;
-    if (p->u < PACKED_FROM && rows % p->micro->rows == 0 && cols == RLS_TILE &&
-        rls_tiles_top(a, p->shape, jl + cols - 1, 1) <= il)
-        return (rls_tile){(const char *)a->part.data + (il + jl * a->part.ld) * p->size, a->part.ld,
-                          p->micro->rows};
-    pack_tile(p, il, rows, jl, cols, room->tile);
-    return (rls_tile){room->tile, p->micro->rows, p->micro->rows * RLS_TILE};
-}
-
-/* The transpose of a tile, packed; the diagonal counts once, in the product without transposing. */
-static rls_tile transpose_tile(const product *p, rls_tiles_room *room, const rls_tile *tile, int64_t il,
-                               int64_t rows, int64_t jl, int64_t cols)
-{
     const int64_t strip = p->micro->rows;
-    p->micro->transpose(tile, (rows + strip - 1) / strip * strip, RLS_TILE, room->transpose);
-    const int crossed = p->shape == RLS_LOWER && rls_tiles_top(p->a, p->shape, jl + cols - 1, 1) > il;
+    const rls_tile there = {(const char *)a->part.data + (il + jl * a->part.ld) * p->size, a->part.ld, strip};
+    const rls_tile packed = {room->tile, strip, strip * RLS_TILE};
+    const bool crossed = rls_tiles_top(a, p->shape, jl + cols - 1, 1) > il;
+    const bool whole = rows % strip == 0 && cols == RLS_TILE && !crossed;
+    const bool copied = whole && p->f_row != NULL && p->f_col != NULL && p->u >= PACKED_FROM;
+    tiles t = {whole && !copied ? there : packed, {room->transpose, strip, strip * RLS_TILE}};
+    if (!whole)
+        pack_tile(p, il, rows, jl, cols, room->tile);
+    if (p->f_col == NULL)
+        return t;
+    p->micro->transpose(whole ? &there : &packed, (rows + strip - 1) / strip * strip, RLS_TILE,
+                        room->transpose, copied ? room->tile : NULL);
     for (int64_t j = 0; j < cols && crossed; j++) {
-        const int64_t top = rls_tiles_top(p->a, p->shape, jl + j, 0);
-        if (top >= il && top < il + rows && rls_tiles_top(p->a, p->shape, jl + j, 1) > top)
+        const int64_t top = rls_tiles_top(a, p->shape, jl + j, 0);
+        if (top >= il && top < il + rows && rls_tiles_top(a, p->shape, jl + j, 1) > top)
             memset(room->transpose + packed_at(p, j, top - il), 0, (size_t)p->size);
     }
-    return (rls_tile){room->transpose, strip, strip * RLS_TILE};
+    return t;
 }
 
 /* sum += the strip of a tile that begins at that row, its columns [begin, end), times a packed panel. */
@@ -141,21 +145,18 @@ static void multiply_tile(const product *p, rls_tiles_room *room, int64_t il, in
                           int64_t cols, int64_t column, fetcher *next)
 {
     const int64_t strip = p->micro->rows;
-    const rls_tile tile = take_tile(p, room, il, rows, jl, cols);
+    const tiles t = take_tile(p, room, il, rows, jl, cols);
     for (int64_t i = 0; i < rows && p->f_row != NULL; i += strip) {
         const int64_t last = il + rls_least(i + strip, rows) - 1;
         const int64_t end = rls_least(rls_tiles_left(p->a, p->shape, last) - jl, cols);
         if (end > 0)
-            multiply_strip(p, &tile, i, 0, end, room->col_panel + column * p->u * p->size, room->row_sum,
-                           next);
+            multiply_strip(p, &t.straight, i, 0, end, room->col_panel + column * p->u * p->size,
+                           room->row_sum, next);
     }
-    if (p->f_col == NULL)
-        return;
-    const rls_tile across = transpose_tile(p, room, &tile, il, rows, jl, cols);
-    for (int64_t j = 0; j < cols; j += strip) {
+    for (int64_t j = 0; j < cols && p->f_col != NULL; j += strip) {
         const int64_t top = rls_tiles_top(p->a, p->shape, jl + j, 1) - il;
         if (top < rows)
-            multiply_strip(p, &across, j, top > 0 ? top : 0, rows, room->row_panel,
+            multiply_strip(p, &t.across, j, top > 0 ? top : 0, rows, room->row_panel,
                            room->col_sum + column * p->u * p->size, next);
     }
 }

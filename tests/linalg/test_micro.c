@@ -53,13 +53,14 @@ static void check_tiles(const rls_micro *micro, rls_dtype d)
     const size_t size = rls_dtype_size(d);
     void *a = numbers(d, lda * TILE, 4), *packed = numbers(d, TILE * TILE, 5),
          *turned = numbers(d, TILE * TILE, 6), *again = numbers(d, TILE * TILE, 7),
-         *sum = numbers(d, lda * TILE, 4);
+         *straight = numbers(d, TILE * TILE, 8), *sum = numbers(d, lda * TILE, 4);
     assert_int_equal(TILE % strip, 0);
     for (int64_t i = 0; i < TILE; i += strip)
         micro->pack(TILE, rls_at(d, a, i), lda, rls_at(d, packed, i * TILE));
-    micro->transpose(&(rls_tile){packed, strip, strip * TILE}, TILE, TILE, turned);
-    micro->transpose(&(rls_tile){a, lda, strip}, TILE, TILE, again);
+    micro->transpose(&(rls_tile){packed, strip, strip * TILE}, TILE, TILE, turned, NULL);
+    micro->transpose(&(rls_tile){a, lda, strip}, TILE, TILE, again, straight);
     assert_memory_equal(turned, again, TILE * TILE * size);
+    assert_memory_equal(packed, straight, TILE * TILE * size);
     for (int64_t i = 0; i < TILE; i += strip)
         micro->add(TILE, rls_at(d, packed, i * TILE), rls_at(d, sum, i), lda);
     for (int64_t j = 0; j < TILE; j++)
@@ -73,6 +74,7 @@ static void check_tiles(const rls_micro *micro, rls_dtype d)
     free(packed);
     free(turned);
     free(again);
+    free(straight);
     free(sum);
 }
 
@@ -148,7 +150,7 @@ static void check_four(const rls_micro *micro, rls_dtype d, int64_t columns, int
     const rls_fetch fetch = {a, lda, 2, 1};
     double worst = 0.0;
     micro->both[columns - 1](vectors, a, lda, k, f, b, s, &fetch);
-    micro->dots[columns - 1](vectors, a, lda, k, NULL, NULL, again, &fetch);
+    micro->dots[columns - 1](vectors, a, lda, k, f, b, again, &fetch);
     assert_memory_equal(s, again, (size_t)(4 * columns) * rls_dtype_size(d));
     for (int64_t c = 0; c < columns; c++)
         for (int64_t j = 0; j < 4; j++) {
