@@ -217,7 +217,7 @@ static int64_t piece_rows(const product *p, int threads)
     const int64_t around = panels + TOGETHER;
     const int fits = around * PIECE_BYTES > FIRST_CACHE && around * SHORT_BYTES <= FIRST_CACHE;
     int64_t rows = (fits ? SHORT_BYTES : PIECE_BYTES) / p->size;
-    while (rows > MOST_LANES && p->a->rows_local < 2 * threads * rows && threads > 1)
+    while (rows > MOST_LANES && p->a->rows_local < INT64_C(2) * threads * rows && threads > 1)
         rows /= 2;
     return rows;
 }

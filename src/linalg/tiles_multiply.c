@@ -240,7 +240,7 @@ static void multiply_panels(product *p)
     const int64_t all = (p->a->cols_local + RLS_TILE - 1) / RLS_TILE * RLS_TILE;
     p->width = rls_least(rls_most(room, RLS_TILE), all);
     p->height = RLS_TILE;
-    while (p->height > p->micro->rows && p->a->rows_local < 2 * threads * p->height && threads > 1)
+    while (p->height > p->micro->rows && p->a->rows_local < INT64_C(2) * threads * p->height && threads > 1)
         p->height /= 2;
     for (int64_t jl = 0; jl < p->a->cols_local; jl += p->width)
         multiply_columns(p, jl, rls_least(p->a->cols_local, jl + p->width), threads);

@@ -4,7 +4,10 @@
 #include "linalg/kernels.h"
 #include "linalg/tiles_room.h"
 
-enum { SOLVED = 256 }; /* columns at a time: L's packed part stays in a cache */
+enum {
+    SOLVED = 256, /* columns at a time: L's packed part stays in a cache */
+    AHEAD = 6     /* columns ahead that a strip is fetched */
+};
 
 /* Columns [first, first + u) of B [rows, *], whose part left of them is done with. */
 typedef struct {
@@ -54,14 +57,29 @@ static void solve_strip(const solve *x, const char *factor, char *strip)
     }
 }
 
-static void copy_strip(const solve *x, int64_t il, char *strip, int back)
+/* Rows of B from il on to a strip, padded with zeros. */
+static void take_strip(const solve *x, int64_t il, char *strip)
 {
     const int64_t height = x->micro->rows, rows = rls_least(x->rows - il, height);
+    if (rows == height) {
+        x->micro->pack(x->u, x->b + il * x->size, x->ldb, strip);
+        return;
+    }
+    memset(strip, 0, (size_t)(height * x->u * x->size));
+    for (int64_t j = 0; j < x->u; j++)
+        memcpy(strip + j * height * x->size, x->b + (il + j * x->ldb) * x->size, (size_t)(rows * x->size));
+}
+
+/* And back. */
+static void put_strip(const solve *x, int64_t il, const char *strip)
+{
+    const int64_t height = x->micro->rows, bytes = rls_least(x->rows - il, height) * x->size;
     for (int64_t j = 0; j < x->u; j++) {
-        char *in = strip + j * height * x->size, *there = x->b + (il + j * x->ldb) * x->size;
-        memcpy(back != 0 ? there : in, back != 0 ? in : there, (size_t)(rows * x->size));
-        if (back == 0 && rows < height)
-            memset(in + rows * x->size, 0, (size_t)((height - rows) * x->size));
+        char *const there = x->b + (il + j * x->ldb) * x->size, *const later =
+                                                                    there + AHEAD * x->ldb * x->size;
+        for (int64_t i = 0; i < bytes; i += 64)
+            __builtin_prefetch(later + i, 1);
+        memcpy(there, strip + j * height * x->size, (size_t)bytes);
     }
 }
 
@@ -72,9 +90,9 @@ static void solve_columns(const solve *x, rls_tiles_room *rooms, int threads)
     {
         const int thread = rls_tiles_thread(), members = rls_tiles_team();
         for (int64_t il = thread * x->micro->rows; il < x->rows; il += members * x->micro->rows) {
-            copy_strip(x, il, rooms[thread].row_panel, 0);
+            take_strip(x, il, rooms[thread].row_panel);
             solve_strip(x, rooms[0].col_panel, rooms[thread].row_panel);
-            copy_strip(x, il, rooms[thread].row_panel, 1);
+            put_strip(x, il, rooms[thread].row_panel);
         }
     }
 }

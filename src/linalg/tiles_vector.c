@@ -54,7 +54,8 @@ static void columns(const vector_product *x, int64_t begin, int64_t end, void *f
             rls_axpy(d, TOGETHER, x->alpha, rls_at(d, x->k_col, jl), factors);
         x->micro->eight_columns(a->rows_local - common, columns_begin(x, jl), a->part.ld, factors,
                                 f_row != NULL ? rls_at(d, f_row, common) : NULL, rls_at(d, x->k_row, common),
-                                sums, columns_begin(x, jl + 2 * TOGETHER <= end ? jl + TOGETHER : jl));
+                                sums,
+                                columns_begin(x, jl + INT64_C(2) * TOGETHER <= end ? jl + TOGETHER : jl));
         rls_axpy(d, TOGETHER, x->alpha, sums, rls_at(d, x->f_col, jl));
     }
     for (; jl < end; jl++)
