@@ -9,7 +9,7 @@
 #include "linalg/kernels.h"
 #include "support/collective.h"
 
-static const int64_t TILE = RLS_TILE;
+enum { TILE = RLS_TILE };
 
 static void *numbers(rls_dtype d, int64_t count, uint64_t seed)
 {
