@@ -65,17 +65,21 @@ void rls_drift_destroy(rls_drift **drift)
     *drift = NULL;
 }
 
-/* out [rows, columns of D from jl, count] = X - X_0. */
-static void form_delta(const rls_drift *drift, int64_t jl, int64_t count, void *out, int64_t ldout)
+/* out [rows, columns of D from jl, count] = X - X_0. Returns its squared norm, taken while a column is in the
+ * cache. */
+static double form_delta(const rls_drift *drift, int64_t jl, int64_t count, void *out, int64_t ldout)
 {
     const rls_matrix *x = drift->editor->x;
     const rls_dtype d = x->part.dtype;
     const int64_t rows = x->rows_local;
+    double norm2 = 0.0;
     for (int64_t j = 0; j < count && rows > 0; j++) {
         void *column = rls_at(d, out, j * ldout);
         rls_convert(d, column, 1, drift->stored, rls_at(drift->stored, drift->x0, (jl + j) * rows), 1, rows);
         rls_subtract_from(d, rows, rls_at(d, x->part.data, (jl + j) * x->part.ld), column);
+        norm2 += rls_sum_squares(d, rows, 1, column, rows);
     }
+    return norm2;
 }
 
 /* The workspace's tile [count, u] = D^T times a row panel, for the columns of D at hand. */
@@ -95,15 +99,14 @@ static double pass_over_delta(rls_drift *drift, int64_t each, double *across)
     const rls_panels *w = &ed->work;
     const rls_dtype d = ed->options.dtype;
     rls_matrix *delta = &drift->delta;
-    const int64_t rows = ed->x->rows_local, cols = ed->x->cols_local;
+    const int64_t cols = ed->x->cols_local;
     double norm2 = 0.0;
     if (ed->grid->row != 0 && cols > 0)
         memset(w->h_c, 0, (size_t)(cols * w->u) * rls_dtype_size(d));
     for (int64_t jl = 0; jl < cols; jl += RLS_DELTA_COLUMNS) {
         const int64_t count = cols - jl < RLS_DELTA_COLUMNS ? cols - jl : RLS_DELTA_COLUMNS;
         delta->cols_local = count;
-        form_delta(drift, jl, count, delta->part.data, delta->part.ld);
-        norm2 += rls_sum_squares(d, rows, count, delta->part.data, delta->part.ld);
+        norm2 += form_delta(drift, jl, count, delta->part.data, delta->part.ld);
         delta_times(drift, w->k_r);
         for (int64_t k = 0; k < w->u; k++)
             rls_axpy(d, count, 1.0, rls_at(d, w->tile, k * count), rls_at(d, w->h_c, k * cols + jl));
@@ -197,5 +200,5 @@ double rls_drift_bound(const rls_drift *drift)
 
 void rls_drift_delta(const rls_drift *drift, rls_matrix *out)
 {
-    form_delta(drift, 0, out->cols_local, out->part.data, out->part.ld);
+    (void)form_delta(drift, 0, out->cols_local, out->part.data, out->part.ld);
 }

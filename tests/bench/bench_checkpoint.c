@@ -13,7 +13,6 @@
  * says so: what journal and checkpoints take of its time.
  */
 #include <fcntl.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,6 +24,7 @@
 #include "base/config.h"
 #include "bench/bench.h"
 #include "bench/median.h"
+#include "bench/options.h"
 #include "linalg/symmetric.h"
 #include "rlsedit/rlsedit.h"
 #include "session/checkpoint_policy.h"
@@ -38,8 +38,9 @@ enum { PIECE = 8 << 20, PATH_BYTES = 1024 };
 
 typedef struct {
     int64_t n, m, block, edits;
-    int repeats, p, q;
-    double stream; /* seconds */
+    int64_t stream; /* seconds */
+    int repeats;
+    grid_size grid;
     rls_dtype dtype;
     const char *dir, *json;
 } options;
@@ -262,7 +263,7 @@ static void measure_stream(rls_context *ctx, const options *o, rls_editor *edito
     const double begun = begin(ctx);
     double saved_at = begun, save_seconds = 0.0;
     int64_t unsaved = 0;
-    while ((t->seconds = since(ctx, begun)) < o->stream) {
+    while ((t->seconds = since(ctx, begun)) < (double)o->stream) {
         double start = begin(ctx);
         check(ctx, rls_editor_step(editor, &batch, &report));
         t->step += since(ctx, start);
@@ -350,10 +351,10 @@ static void bench(rls_context *ctx, const options *o, FILE *json)
     stream_times times = {0};
     const rls_editor_options state = {
         .rule = "rls", .lambda = 1.0, .mu = 0.0, .dtype = o->dtype, .n = o->n, .m = o->m, .block = o->block};
-    check(ctx, rls_grid_create(ctx, o->p, o->q, &grid));
+    check(ctx, rls_grid_create(ctx, o->grid.p, o->grid.q, &grid));
     check(ctx, rls_editor_create(grid, &state, &editor));
     check(ctx, rls_editor_start(editor, NULL));
-    if (o->stream > 0.0)
+    if (o->stream > 0)
         measure_stream(ctx, o, editor, &times);
     const rls_checkpoint_layer layer = {7, rls_editor_inv_cov(editor), rls_editor_weight(editor)};
     fill(layer.inv_cov, 1.0, 1);
@@ -370,104 +371,58 @@ static void bench(rls_context *ctx, const options *o, FILE *json)
     rls_grid_destroy(&grid);
 }
 
-static void usage(FILE *out)
+/* In a directory of its own in o.dir. */
+static void run(rls_context *ctx, options o)
 {
-    fprintf(out, "Usage: mpirun -n RANKS bench_checkpoint [options]\n\n"
-                 "  --n N --m M         key and value size (12288, 2048)\n"
-                 "  --dtype TYPE        float64 or float32 (float64)\n"
-                 "  --edits U           edits a batch (100)\n"
-                 "  --repeats R         rounds, of which the medians count (5)\n"
-                 "  --stream SECONDS    length of the stream; 0: none (300)\n"
-                 "  --block B           block size (64)\n"
-                 "  --grid PxQ          process grid (automatic)\n"
-                 "  --dir DIR           where to write; a directory is made in it and removed (.)\n"
-                 "  --json FILE         also one JSON object a line\n");
-}
-
-static bool parse(int argc, char **argv, options *o)
-{
-    static const struct option LONG[] = {
-        {"n", 1, NULL, 'n'},       {"m", 1, NULL, 'm'},     {"dtype", 1, NULL, 't'}, {"edits", 1, NULL, 'u'},
-        {"repeats", 1, NULL, 'r'}, {"block", 1, NULL, 'b'}, {"grid", 1, NULL, 'g'},  {"stream", 1, NULL, 's'},
-        {"dir", 1, NULL, 'd'},     {"json", 1, NULL, 'j'},  {NULL, 0, NULL, 0}};
-    bool good = true;
-    char by = 0;
-    for (int c = getopt_long(argc, argv, "", LONG, NULL); c != -1;
-         c = getopt_long(argc, argv, "", LONG, NULL)) {
-        const long number = optarg != NULL ? strtol(optarg, NULL, 10) : 0;
-        switch (c) {
-        case 'n':
-            o->n = number;
-            break;
-        case 'm':
-            o->m = number;
-            break;
-        case 'u':
-            o->edits = number;
-            break;
-        case 'b':
-            o->block = number;
-            break;
-        case 's':
-            o->stream = (double)number;
-            break;
-        case 'r':
-            o->repeats = (int)number;
-            break;
-        case 't':
-            o->dtype = strcmp(optarg, "float32") == 0 ? RLS_F32 : RLS_F64;
-            break;
-        case 'g':
-            good = good && sscanf(optarg, "%d%c%d", &o->p, &by, &o->q) == 3; // NOLINT(cert-err34-c)
-            break;
-        case 'd':
-            o->dir = optarg;
-            break;
-        case 'j':
-            o->json = optarg;
-            break;
-        default:
-            good = false;
-        }
-    }
-    return good && o->n > 0 && o->m > 0 && o->edits > 0 && o->block > 0 && o->repeats > 0 &&
-           o->repeats <= MOST_REPEATS && optind == argc;
+    char dir[PATH_BYTES / 2];
+    const bool first = rls_context_rank(ctx) == 0;
+    FILE *json = first && o.json != NULL ? fopen(o.json, "a") : NULL;
+    if (snprintf(dir, sizeof dir, "%s/bench_checkpoint.d", o.dir) >= (int)sizeof dir ||
+        (first && mkdir(dir, 0700) != 0))
+        stop(dir);
+    MPI_Barrier(MPI_COMM_WORLD); /* the directory is there */
+    o.dir = dir;
+    bench(ctx, &o, json);
+    if (first)
+        check(ctx, rls_dir_remove(ctx, dir));
+    if (json != NULL)
+        (void)fclose(json);
 }
 
 int main(int argc, char **argv)
 {
-    int provided = 0;
-    (void)setenv("OMPI_MCA_io", "^ompio", 0);
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
     options o = {.n = 12288,
                  .m = 2048,
                  .block = 64,
                  .edits = 100,
                  .repeats = 5,
-                 .stream = 300.0,
+                 .stream = 300,
                  .dtype = RLS_F64,
                  .dir = "."};
+    const bench_option table[] = {
+        {"n", "N", "key size (12288)", OPTION_NUMBER, &o.n, 1},
+        {"m", "M", "value size (2048)", OPTION_NUMBER, &o.m, 1},
+        {"dtype", "TYPE", "float64 or float32 (float64)", OPTION_DTYPE, &o.dtype, 4},
+        {"edits", "U", "edits a batch (100)", OPTION_NUMBER, &o.edits, 1},
+        {"repeats", "R", "rounds, of which the medians count (5)", OPTION_REPEATS, &o.repeats, 1},
+        {"stream", "SECONDS", "length of the stream; 0: none (300)", OPTION_NUMBER, &o.stream, 0},
+        {"block", "B", "block size (64)", OPTION_NUMBER, &o.block, 1},
+        {"grid", "PxQ", "process grid (automatic)", OPTION_GRID, &o.grid, 0},
+        {"dir", "DIR", "where to write; a directory is made in it and removed (.)", OPTION_TEXT, &o.dir, 0},
+        {"json", "FILE", "also one JSON object a line", OPTION_TEXT, &o.json, 0}};
     rls_context *ctx = NULL;
-    char dir[PATH_BYTES];
+    int provided = 0;
+    (void)setenv("OMPI_MCA_io", "^ompio", 0);
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+    const int asked = options_read(argc, argv, "bench_checkpoint", table, OPTION_COUNT(table));
+    if (asked >= 0) {
+        MPI_Finalize();
+        return asked;
+    }
     if (rls_context_create(MPI_COMM_WORLD, &ctx) != RLS_OK)
         MPI_Abort(MPI_COMM_WORLD, 1);
-    const bool first = rls_context_rank(ctx) == 0, good = parse(argc, argv, &o);
-    if (!good && first)
-        usage(stderr);
-    if (good) {
-        FILE *json = first && o.json != NULL ? fopen(o.json, "a") : NULL;
-        (void)snprintf(dir, sizeof dir, "%s/bench_checkpoint.d", o.dir);
-        if (first && mkdir(dir, 0700) != 0)
-            stop(dir);
-        MPI_Barrier(MPI_COMM_WORLD); /* the directory is there */
-        o.dir = dir;
-        bench(ctx, &o, json);
-        if (first)
-            check(ctx, rls_dir_remove(ctx, dir));
-        if (json != NULL)
-            (void)fclose(json);
-    }
+    run(ctx, o);
     rls_context_destroy(&ctx);
     MPI_Finalize();
-    return good ? 0 : 2;
+    return 0;
 }

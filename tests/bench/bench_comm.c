@@ -8,20 +8,21 @@
  * monitoring layer: it writes its sums when the program ends, so that tests/bench/comm runs this program with
  * one and with two steps and takes the difference. Nothing is timed: ranks may share cores.
  */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/bench.h"
+#include "bench/options.h"
 #include "rlsedit/rlsedit.h"
 #include "support/random.h"
 #include "support/traffic.h"
 
 typedef struct {
     int64_t n, m, block, edits;
-    int steps, p, q;
+    int steps;
+    grid_size grid;
     rls_dtype dtype;
     const char *json;
 } options;
@@ -76,82 +77,34 @@ static void print_result(const options *o, int p, int q, traffic sent)
     (void)fclose(json);
 }
 
-static void usage(FILE *out)
-{
-    (void)fprintf(out, "Usage: mpirun -n RANKS bench_comm [options]\n\n"
-                       "  --n N --m M         key and value size (8192, 2048)\n"
-                       "  --edits U           edits a step (100)\n"
-                       "  --dtype TYPE        float64 or float32 (float32)\n"
-                       "  --block B           block size (64)\n"
-                       "  --grid PxQ          process grid (automatic)\n"
-                       "  --steps S           steps, of which the last one counts (1)\n"
-                       "  --json FILE         also a JSON object\n");
-}
-
-/* Returns 0 to go on, or what to exit with plus 1. */
-static int parse(int argc, char **argv, options *o)
-{
-    static const struct option table[] = {
-        {"n", 1, NULL, 'n'},     {"m", 1, NULL, 'm'},    {"edits", 1, NULL, 'u'}, {"dtype", 1, NULL, 'd'},
-        {"block", 1, NULL, 'b'}, {"grid", 1, NULL, 'p'}, {"steps", 1, NULL, 's'}, {"json", 1, NULL, 'j'},
-        {"help", 0, NULL, 'h'},  {NULL, 0, NULL, 0}};
-    for (int c = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;)
-        switch (c) {
-        case 'n':
-            o->n = strtoll(optarg, NULL, 10);
-            break;
-        case 'm':
-            o->m = strtoll(optarg, NULL, 10);
-            break;
-        case 'u':
-            o->edits = strtoll(optarg, NULL, 10);
-            break;
-        case 'd':
-            o->dtype = strcmp(optarg, "float64") == 0 ? RLS_F64 : RLS_F32;
-            break;
-        case 'b':
-            o->block = strtoll(optarg, NULL, 10);
-            break;
-        case 'p': {
-            char *end = NULL;
-            o->p = (int)strtol(optarg, &end, 10);
-            o->q = *end == 'x' ? (int)strtol(end + 1, NULL, 10) : 0;
-            break;
-        }
-        case 's':
-            o->steps = (int)strtol(optarg, NULL, 10);
-            break;
-        case 'j':
-            o->json = optarg;
-            break;
-        default:
-            return c == 'h' ? 1 : 3;
-        }
-    return o->n < 1 || o->m < 1 || o->edits < 1 || o->steps < 1 ? 3 : 0;
-}
-
 int main(int argc, char **argv)
 {
-    int provided = 0, rank = 0;
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     options o = {.n = 8192, .m = 2048, .block = 64, .edits = 100, .steps = 1, .dtype = RLS_F32};
-    const int stop = parse(argc, argv, &o);
-    if (stop != 0) {
-        if (rank == 0)
-            usage(stop == 1 ? stdout : stderr);
+    const bench_option table[] = {
+        {"n", "N", "key size (8192)", OPTION_NUMBER, &o.n, 1},
+        {"m", "M", "value size (2048)", OPTION_NUMBER, &o.m, 1},
+        {"edits", "U", "edits a step (100)", OPTION_NUMBER, &o.edits, 1},
+        {"dtype", "TYPE", "float64 or float32 (float32)", OPTION_DTYPE, &o.dtype, 4},
+        {"block", "B", "block size (64)", OPTION_NUMBER, &o.block, 1},
+        {"grid", "PxQ", "process grid (automatic)", OPTION_GRID, &o.grid, 0},
+        {"steps", "S", "steps, of which the last one counts (1)", OPTION_REPEATS, &o.steps, 1},
+        {"json", "FILE", "also a JSON object", OPTION_TEXT, &o.json, 0}};
+    int provided = 0;
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+    const int stop = options_read(argc, argv, "bench_comm", table, OPTION_COUNT(table));
+    if (stop >= 0) {
         MPI_Finalize();
-        return stop - 1;
+        return stop;
     }
     rls_context *ctx = NULL;
     rls_grid *grid = NULL;
     if (rls_context_create(MPI_COMM_WORLD, &ctx) != RLS_OK)
         MPI_Abort(MPI_COMM_WORLD, 1);
-    check(ctx, rls_grid_create(ctx, o.p, o.q, &grid));
-    rls_grid_shape(grid, &o.p, &o.q, NULL, NULL);
+    check(ctx, rls_grid_create(ctx, o.grid.p, o.grid.q, &grid));
+    rls_grid_shape(grid, &o.grid.p, &o.grid.q, NULL, NULL);
     const traffic sent = run_steps(ctx, grid, &o);
-    if (rank == 0)
-        print_result(&o, o.p, o.q, sent);
+    if (rls_context_rank(ctx) == 0)
+        print_result(&o, o.grid.p, o.grid.q, sent);
     rls_grid_destroy(&grid);
     rls_context_destroy(&ctx);
     MPI_Finalize();

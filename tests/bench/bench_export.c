@@ -16,7 +16,6 @@
 #define _GNU_SOURCE /* mount */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +27,7 @@
 #include "bench/bench.h"
 #include "bench/export_model.h"
 #include "bench/median.h"
+#include "bench/options.h"
 #include "rlsedit/rlsedit.h"
 #include "session/fingerprint.h"
 #include "store/export.h"
@@ -286,76 +286,6 @@ static void bench(place *at, const options *o, FILE *json)
     rls_grid_destroy(&at->grid);
 }
 
-static void usage(FILE *out)
-{
-    fprintf(out, "Usage: mpirun -n RANKS bench_export [options]\n\n"
-                 "  --dir DIR           where to write, 6 GB of room; bench_export.d is made in it (.)\n"
-                 "  --keep              keep bench_export.d with the model for the next time\n"
-                 "  --to DIR            export to this directory, of another file system (that of --dir)\n"
-                 "  --copy-shards       with a file system for which links are impossible: needs root\n"
-                 "  --repeats R         rounds, of which the medians count (5)\n"
-                 "  --dtype TYPE        of the model: bfloat16, float16, float32 (bfloat16)\n"
-                 "  --state TYPE        of the edited weights: float64, float32 (float64)\n"
-                 "  --block B           block size (64)\n"
-                 "  --json FILE         also one JSON object a line\n");
-}
-
-static bool read_dtype(const char *name, rls_dtype *dtype)
-{
-    static const rls_dtype ALL[] = {RLS_F64, RLS_F32, RLS_F16, RLS_BF16};
-    for (size_t i = 0; i < sizeof ALL / sizeof ALL[0]; i++)
-        if (strcmp(name, rls_dtype_name(ALL[i])) == 0) {
-            *dtype = ALL[i];
-            return true;
-        }
-    return false;
-}
-
-static bool parse(int argc, char **argv, options *o)
-{
-    static const struct option LONG[] = {{"dir", 1, NULL, 'd'},     {"keep", 0, NULL, 'k'},
-                                         {"to", 1, NULL, 'o'},      {"copy-shards", 0, NULL, 'c'},
-                                         {"repeats", 1, NULL, 'r'}, {"dtype", 1, NULL, 't'},
-                                         {"state", 1, NULL, 's'},   {"block", 1, NULL, 'b'},
-                                         {"json", 1, NULL, 'j'},    {NULL, 0, NULL, 0}};
-    bool good = true;
-    for (int c = getopt_long(argc, argv, "", LONG, NULL); c != -1;
-         c = getopt_long(argc, argv, "", LONG, NULL)) {
-        switch (c) {
-        case 'd':
-            o->dir = optarg;
-            break;
-        case 'k':
-            o->keep = true;
-            break;
-        case 'o':
-            o->to = optarg;
-            break;
-        case 'c':
-            o->copy = true;
-            break;
-        case 'r':
-            o->repeats = (int)strtol(optarg, NULL, 10);
-            break;
-        case 't':
-            good = good && read_dtype(optarg, &o->dtype) && o->dtype != RLS_F64;
-            break;
-        case 's':
-            good = good && read_dtype(optarg, &o->state) && rls_dtype_size(o->state) >= 4;
-            break;
-        case 'b':
-            o->block = strtol(optarg, NULL, 10);
-            break;
-        case 'j':
-            o->json = optarg;
-            break;
-        default:
-            good = false;
-        }
-    }
-    return good && o->repeats > 0 && o->repeats <= MOST_REPEATS && o->block > 0 && optind == argc;
-}
-
 /* Where all is; mounted: a directory for exports under another mount. */
 static void name_places(place *at, const options *o, char mounted[PATH_BYTES])
 {
@@ -401,19 +331,37 @@ static void run(rls_context *ctx, options *o)
 
 int main(int argc, char **argv)
 {
+    options o = {.repeats = 5, .block = 64, .dtype = RLS_BF16, .state = RLS_F64, .dir = "."};
+    const bench_option table[] = {
+        {"dir", "DIR", "where to write, 6 GB of room; bench_export.d is made in it (.)", OPTION_TEXT, &o.dir,
+         0},
+        {"keep", NULL, "keep bench_export.d with the model for the next time", OPTION_FLAG, &o.keep, 0},
+        {"to", "DIR", "export to this directory, of another file system (that of --dir)", OPTION_TEXT, &o.to,
+         0},
+        {"copy-shards", NULL, "with a file system for which links are impossible: needs root", OPTION_FLAG,
+         &o.copy, 0},
+        {"repeats", "R", "rounds, of which the medians count (5)", OPTION_REPEATS, &o.repeats, 1},
+        {"dtype", "TYPE", "of the model: bfloat16, float16, float32 (bfloat16)", OPTION_DTYPE, &o.dtype, 2},
+        {"state", "TYPE", "of the edited weights: float64, float32 (float64)", OPTION_DTYPE, &o.state, 4},
+        {"block", "B", "block size (64)", OPTION_NUMBER, &o.block, 1},
+        {"json", "FILE", "also one JSON object a line", OPTION_TEXT, &o.json, 0}};
+    rls_context *ctx = NULL;
     int provided = 0;
     (void)setenv("OMPI_MCA_io", "^ompio", 0);
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-    options o = {.repeats = 5, .block = 64, .dtype = RLS_BF16, .state = RLS_F64, .dir = "."};
-    rls_context *ctx = NULL;
+    int stop = options_read(argc, argv, "bench_export", table, OPTION_COUNT(table));
+    if (stop < 0 && o.dtype == RLS_F64) {
+        (void)fprintf(stderr, "bench_export: --dtype cannot be float64\n");
+        stop = 2;
+    }
+    if (stop >= 0) {
+        MPI_Finalize();
+        return stop;
+    }
     if (rls_context_create(MPI_COMM_WORLD, &ctx) != RLS_OK)
         MPI_Abort(MPI_COMM_WORLD, 1);
-    const bool good = parse(argc, argv, &o);
-    if (good)
-        run(ctx, &o);
-    else if (rls_context_rank(ctx) == 0)
-        usage(stderr);
+    run(ctx, &o);
     rls_context_destroy(&ctx);
     MPI_Finalize();
-    return good ? 0 : 2;
+    return 0;
 }

@@ -6,12 +6,12 @@
  *
  * The best of --times; Gflop/s of all ranks together. --n and --k are --m by default.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench/bench.h"
+#include "bench/options.h"
 
 typedef struct {
     int64_t m, n, k, times;
@@ -19,48 +19,27 @@ typedef struct {
     const char *json;
 } options;
 
-static int parse(int argc, char **argv, options *o)
-{
-    static const struct option names[] = {{"m", required_argument, NULL, 'm'},
-                                          {"n", required_argument, NULL, 'n'},
-                                          {"k", required_argument, NULL, 'k'},
-                                          {"times", required_argument, NULL, 't'},
-                                          {"dtype", required_argument, NULL, 'd'},
-                                          {"json", required_argument, NULL, 'j'},
-                                          {NULL, 0, NULL, 0}};
-    for (int c = 0; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
-        int64_t *const at[] = {['m'] = &o->m, ['n'] = &o->n, ['k'] = &o->k, ['t'] = &o->times};
-        if (c == '?')
-            return -1;
-        if (c == 'd') {
-            o->dtype = strcmp(optarg, "float64") == 0 ? RLS_F64 : RLS_F32;
-            if (strcmp(optarg, rls_dtype_name(o->dtype)) != 0)
-                return -1;
-        } else if (c == 'j') {
-            o->json = optarg;
-        } else if ((*at[c] = strtoll(optarg, NULL, 10)) < 1) {
-            return -1;
-        }
-    }
-    o->n = o->n > 0 ? o->n : o->m;
-    o->k = o->k > 0 ? o->k : o->m;
-    return optind == argc && o->m <= INT32_MAX && o->n <= INT32_MAX && o->k <= INT32_MAX ? 0 : -1;
-}
-
 int main(int argc, char **argv)
 {
     options o = {.m = 3072, .times = 6, .dtype = RLS_F32};
+    const bench_option table[] = {
+        {"dtype", "TYPE", "float64 or float32 (float32)", OPTION_DTYPE, &o.dtype, 4},
+        {"m", "M", "rows (3072)", OPTION_NUMBER, &o.m, 1},
+        {"n", "N", "columns (as rows)", OPTION_NUMBER, &o.n, 1},
+        {"k", "K", "depth (as rows)", OPTION_NUMBER, &o.k, 1},
+        {"times", "T", "products, of which the fastest counts (6)", OPTION_NUMBER, &o.times, 1},
+        {"json", "FILE", "also a JSON object", OPTION_TEXT, &o.json, 0}};
     int rank = 0, ranks = 1;
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &ranks);
-    if (parse(argc, argv, &o) != 0) {
-        if (rank == 0)
-            (void)fprintf(stderr, "usage: bench_gemm [--dtype float64|float32] [--m M] [--n N] [--k K] "
-                                  "[--times T] [--json FILE]\n");
+    const int stop = options_read(argc, argv, "bench_gemm", table, OPTION_COUNT(table));
+    if (stop >= 0) {
         MPI_Finalize();
-        return 2;
+        return stop;
     }
+    o.n = o.n > 0 ? o.n : o.m;
+    o.k = o.k > 0 ? o.k : o.m;
     const double rate = gemm_rate(o.dtype, 'N', o.m, o.n, o.k, (int)o.times);
     if (rank == 0)
         printf("%s GEMM of %lld x %lld x %lld on %d ranks: %.1f Gflop/s\n", rls_dtype_name(o.dtype),

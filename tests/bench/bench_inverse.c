@@ -8,7 +8,6 @@
  * ||A X v - v|| / ||v|| of a random vector shows that what was timed is an inverse. --scalapack times
  * p?potrf and p?potri on the same matrix too.
  */
-#include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 
 #include "bench/bench.h"
 #include "bench/median.h"
+#include "bench/options.h"
 #include "linalg/factor.h"
 #include "linalg/symmetric.h"
 #include "rlsedit/rlsedit.h"
@@ -30,8 +30,10 @@ cholesky_routine pdpotrf_, pdpotri_, pspotrf_, pspotri_;
 
 typedef struct {
     int64_t n, block, width, gemm_size;
-    int repeats, p, q;
-    bool f64, f32, scalapack;
+    int repeats;
+    grid_size grid;
+    dtype_pair dtypes;
+    bool scalapack;
     const char *json;
 } options;
 
@@ -161,94 +163,40 @@ static void bench(rls_context *ctx, rls_grid *grid, rls_dtype dtype, const optio
         run(ctx, grid, dtype, true, peak, o, json);
 }
 
-static void usage(FILE *out)
-{
-    (void)fprintf(out, "Usage: mpirun -n RANKS bench_inverse [options]\n\n"
-                       "  --n N               size of the matrix (8192)\n"
-                       "  --dtype TYPE        float64, float32 or both (both)\n"
-                       "  --repeats R         inverses timed, of which the median counts (3)\n"
-                       "  --block B           block size (64)\n"
-                       "  --grid PxQ          process grid (automatic)\n"
-                       "  --width W           columns of a step (0: as the library chooses)\n"
-                       "  --gemm SIZE         size of the GEMM measurement (3072)\n"
-                       "  --scalapack         also p?potrf and p?potri\n"
-                       "  --json FILE         also one JSON object a line\n");
-}
-
-/* Returns 0 to go on, or what to exit with plus 1. */
-static int parse(int argc, char **argv, options *o)
-{
-    static const struct option table[] = {
-        {"n", 1, NULL, 'n'},     {"dtype", 1, NULL, 'd'},     {"repeats", 1, NULL, 'r'},
-        {"block", 1, NULL, 'b'}, {"gemm", 1, NULL, 'g'},      {"grid", 1, NULL, 'p'},
-        {"width", 1, NULL, 'w'}, {"scalapack", 0, NULL, 's'}, {"json", 1, NULL, 'j'},
-        {"help", 0, NULL, 'h'},  {NULL, 0, NULL, 0}};
-    for (int c = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;)
-        switch (c) {
-        case 'n':
-            o->n = strtoll(optarg, NULL, 10);
-            break;
-        case 'd':
-            o->f64 = strcmp(optarg, "float32") != 0;
-            o->f32 = strcmp(optarg, "float64") != 0;
-            break;
-        case 'r':
-            o->repeats = (int)strtol(optarg, NULL, 10);
-            break;
-        case 'b':
-            o->block = strtoll(optarg, NULL, 10);
-            break;
-        case 'g':
-            o->gemm_size = strtoll(optarg, NULL, 10);
-            break;
-        case 'p': {
-            char *end = NULL;
-            o->p = (int)strtol(optarg, &end, 10);
-            o->q = *end == 'x' ? (int)strtol(end + 1, NULL, 10) : 0;
-            break;
-        }
-        case 'w':
-            o->width = strtoll(optarg, NULL, 10);
-            break;
-        case 's':
-            o->scalapack = true;
-            break;
-        case 'j':
-            o->json = optarg;
-            break;
-        default:
-            return c == 'h' ? 1 : 3;
-        }
-    return o->n < 1 || o->block < 1 || o->repeats < 1 || o->repeats > MOST_REPEATS || o->gemm_size < 1 ? 3
-                                                                                                       : 0;
-}
-
 int main(int argc, char **argv)
 {
-    options o = {.n = 8192, .block = 64, .repeats = 3, .f64 = true, .f32 = true, .gemm_size = 3072};
+    options o = {.n = 8192, .block = 64, .repeats = 3, .dtypes = {true, true}, .gemm_size = 3072};
+    const bench_option table[] = {
+        {"n", "N", "size of the matrix (8192)", OPTION_NUMBER, &o.n, 1},
+        {"dtype", "TYPE", "float64, float32 or both (both)", OPTION_DTYPES, &o.dtypes, 0},
+        {"repeats", "R", "inverses timed, of which the median counts (3)", OPTION_REPEATS, &o.repeats, 1},
+        {"block", "B", "block size (64)", OPTION_NUMBER, &o.block, 1},
+        {"grid", "PxQ", "process grid (automatic)", OPTION_GRID, &o.grid, 0},
+        {"width", "W", "columns of a step (0: as the library chooses)", OPTION_NUMBER, &o.width, 0},
+        {"gemm", "SIZE", "size of the GEMM measurement (3072)", OPTION_NUMBER, &o.gemm_size, 1},
+        {"scalapack", NULL, "also p?potrf and p?potri", OPTION_FLAG, &o.scalapack, 0},
+        {"json", "FILE", "also one JSON object a line", OPTION_TEXT, &o.json, 0}};
     rls_context *ctx = NULL;
     rls_grid *grid = NULL;
-    int provided = 0, rank = 0, p = 0, q = 0;
+    int provided = 0, p = 0, q = 0;
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    const int stop = parse(argc, argv, &o);
-    if (stop != 0) {
-        if (rank == 0)
-            usage(stop == 1 ? stdout : stderr);
+    const int stop = options_read(argc, argv, "bench_inverse", table, OPTION_COUNT(table));
+    if (stop >= 0) {
         MPI_Finalize();
-        return stop - 1;
+        return stop;
     }
     if (rls_context_create(MPI_COMM_WORLD, &ctx) != RLS_OK)
         MPI_Abort(MPI_COMM_WORLD, 1);
-    check(ctx, rls_grid_create(ctx, o.p, o.q, &grid));
+    check(ctx, rls_grid_create(ctx, o.grid.p, o.grid.q, &grid));
     rls_grid_shape(grid, &p, &q, NULL, NULL);
-    FILE *json = o.json != NULL && rank == 0 ? fopen(o.json, "w") : NULL;
-    if (rank == 0)
+    const bool first = rls_context_rank(ctx) == 0;
+    FILE *json = o.json != NULL && first ? fopen(o.json, "w") : NULL;
+    if (first)
         printf("n %lld, block %lld, %d ranks as %d x %d; n^3 flops counted\n", (long long)o.n,
                (long long)o.block, rls_context_size(ctx), p, q);
-    if (o.f64)
+    if (o.dtypes.f64)
         bench(ctx, grid, RLS_F64, &o, json);
-    if (o.f32)
+    if (o.dtypes.f32)
         bench(ctx, grid, RLS_F32, &o, json);
     if (json != NULL)
         (void)fclose(json);

@@ -15,7 +15,6 @@
  * without the head. Everything is the fastest of
  * --repeats, as GEMM's time is.
  */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,15 +22,15 @@
 
 #include "bench/bench.h"
 #include "bench/median.h"
+#include "bench/options.h"
 #include "llm/ops.h"
 #include "llm/pass.h"
 #include "support/random.h"
 
 typedef struct {
-    int64_t blocks, hidden, inner, heads, kv_heads, vocab, sequences, length, mark, gemm;
-    int tensor, repeats;
-    bool f32, bf16;
-    const char *json;
+    int64_t blocks, hidden, inner, heads, kv_heads, vocab, sequences, length, tensor, mark, gemm;
+    int repeats;
+    const char *dtype, *json;
 } options;
 
 /* A linear map of random numbers; the sum over its columns has a variance of one. */
@@ -291,95 +290,75 @@ static void bench(rls_context *ctx, const options *o, rls_dtype dtype, int tenso
     free_model(llm);
 }
 
-static void usage(FILE *out)
+/* What the shape leaves open, and whether it is possible. */
+static bool complete(options *o)
 {
-    fprintf(out, "Usage: mpirun -n RANKS bench_llm [options]\n\n"
-                 "  --blocks B --hidden H --inner I --heads N --kv-heads N --vocab V\n"
-                 "                      the model's shape (8, 1024, 4096, 16, as heads, 32000)\n"
-                 "  --sequences S --length L\n"
-                 "                      the prompts (16, 64)\n"
-                 "  --tensor T          ranks that share the model; 0: 1, then all (0)\n"
-                 "  --dtype TYPE        of the weights: float32, bfloat16 or both (both)\n"
-                 "  --mark BLOCK        where the way back ends (half of the blocks)\n"
-                 "  --repeats R         runs timed, of which the fastest counts (9)\n"
-                 "  --gemm SIZE         of a square GEMM measurement (inner x a rank's tokens x hidden)\n"
-                 "  --json FILE         also one JSON object a line\n");
-}
-
-/* Returns 0 to go on, or what to exit with plus 1. */
-static int parse(int argc, char **argv, options *o)
-{
-    static const struct option table[] = {
-        {"blocks", 1, NULL, 'b'}, {"hidden", 1, NULL, 'h'},    {"inner", 1, NULL, 'i'},
-        {"heads", 1, NULL, 'n'},  {"kv-heads", 1, NULL, 'k'},  {"vocab", 1, NULL, 'v'},
-        {"length", 1, NULL, 'l'}, {"sequences", 1, NULL, 's'}, {"tensor", 1, NULL, 't'},
-        {"dtype", 1, NULL, 'd'},  {"mark", 1, NULL, 'm'},      {"repeats", 1, NULL, 'r'},
-        {"gemm", 1, NULL, 'g'},   {"json", 1, NULL, 'j'},      {"help", 0, NULL, '?'},
-        {NULL, 0, NULL, 0}};
-    int64_t *const number[] = {
-        ['b'] = &o->blocks,   ['h'] = &o->hidden, ['i'] = &o->inner,  ['n'] = &o->heads,
-        ['k'] = &o->kv_heads, ['v'] = &o->vocab,  ['l'] = &o->length, ['s'] = &o->sequences,
-        ['m'] = &o->mark,     ['g'] = &o->gemm,   ['z'] = NULL};
-    for (int c = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
-        if (c == '?') {
-            usage(stdout);
-            return 1;
-        }
-        if (c == 'j')
-            o->json = optarg;
-        else if (c == 't')
-            o->tensor = (int)strtol(optarg, NULL, 10);
-        else if (c == 'r')
-            o->repeats = (int)strtol(optarg, NULL, 10);
-        else if (c != 'd')
-            *number[c] = strtoll(optarg, NULL, 10);
-        else {
-            o->f32 = strcmp(optarg, "bfloat16") != 0;
-            o->bf16 = strcmp(optarg, "float32") != 0;
-        }
-    }
     if (o->kv_heads == 0)
         o->kv_heads = o->heads;
     if (o->mark < 0)
         o->mark = o->blocks / 2;
-    const bool fine = o->blocks > 0 && o->heads > 0 && o->hidden % o->heads == 0 && o->kv_heads > 0 &&
-                      o->heads % o->kv_heads == 0 && o->inner > 0 && o->vocab > 1 && o->sequences > 0 &&
-                      o->length > 0 && o->mark <= o->blocks && o->repeats > 0 && o->repeats <= MOST_REPEATS;
-    if (!fine || o->tensor < 0) {
-        usage(stderr);
-        return 3;
-    }
-    return 0;
+    const bool types = strcmp(o->dtype, "both") == 0 || strcmp(o->dtype, "float32") == 0 ||
+                       strcmp(o->dtype, "bfloat16") == 0;
+    return types && o->hidden % o->heads == 0 && o->heads % o->kv_heads == 0 && o->mark <= o->blocks &&
+           o->tensor <= INT32_MAX;
+}
+
+static void run(rls_context *ctx, const options *o)
+{
+    const int ranks = rls_context_size(ctx), tensor = (int)o->tensor;
+    FILE *json = o->json != NULL && rls_context_rank(ctx) == 0 ? fopen(o->json, "a") : NULL;
+    for (int type = 0; type < 2; type++)
+        for (int way = 0; way < (tensor == 0 && ranks > 1 ? 2 : 1); way++)
+            if (strcmp(o->dtype, type == 0 ? "bfloat16" : "float32") != 0)
+                bench(ctx, o, type == 0 ? RLS_F32 : RLS_BF16,
+                      tensor > 0 ? tensor
+                      : way == 0 ? 1
+                                 : ranks,
+                      json);
+    if (json != NULL)
+        (void)fclose(json);
 }
 
 int main(int argc, char **argv)
 {
-    options o = {.blocks = 8, .hidden = 1024, .inner = 4096, .heads = 16, .vocab = 32000, .sequences = 16};
-    o.length = 64;
-    o.mark = -1;
-    o.repeats = 9;
-    o.f32 = o.bf16 = true;
+    options o = {.blocks = 8,
+                 .hidden = 1024,
+                 .inner = 4096,
+                 .heads = 16,
+                 .vocab = 32000,
+                 .sequences = 16,
+                 .length = 64,
+                 .mark = -1,
+                 .repeats = 9,
+                 .dtype = "both"};
+    const bench_option table[] = {
+        {"blocks", "B", "the model's blocks (8)", OPTION_NUMBER, &o.blocks, 1},
+        {"hidden", "H", "its width (1024)", OPTION_NUMBER, &o.hidden, 1},
+        {"inner", "I", "its inner width (4096)", OPTION_NUMBER, &o.inner, 1},
+        {"heads", "N", "its heads (16)", OPTION_NUMBER, &o.heads, 1},
+        {"kv-heads", "N", "heads of keys and values (as heads)", OPTION_NUMBER, &o.kv_heads, 1},
+        {"vocab", "V", "its vocabulary (32000)", OPTION_NUMBER, &o.vocab, 2},
+        {"sequences", "S", "prompts (16)", OPTION_NUMBER, &o.sequences, 1},
+        {"length", "L", "of a prompt (64)", OPTION_NUMBER, &o.length, 1},
+        {"tensor", "T", "ranks that share the model; 0: 1, then all (0)", OPTION_NUMBER, &o.tensor, 0},
+        {"dtype", "TYPE", "of the weights: float32, bfloat16 or both (both)", OPTION_TEXT, &o.dtype, 0},
+        {"mark", "BLOCK", "where the way back ends (half of the blocks)", OPTION_NUMBER, &o.mark, 0},
+        {"repeats", "R", "runs timed, of which the fastest counts (9)", OPTION_REPEATS, &o.repeats, 1},
+        {"gemm", "SIZE", "of a square GEMM measurement (inner x a rank's tokens x hidden)", OPTION_NUMBER,
+         &o.gemm, 1},
+        {"json", "FILE", "also one JSON object a line", OPTION_TEXT, &o.json, 0}};
     rls_context *ctx = NULL;
-    FILE *json = NULL;
     MPI_Init(&argc, &argv);
-    const int asked = parse(argc, argv, &o);
-    if (asked == 0) {
+    int stop = options_read(argc, argv, "bench_llm", table, OPTION_COUNT(table));
+    if (stop < 0 && !complete(&o)) {
+        (void)fprintf(stderr, "bench_llm: no such model: --hidden, --heads, --kv-heads, --mark or --dtype\n");
+        stop = 2;
+    }
+    if (stop < 0) {
         check(ctx, rls_context_create(MPI_COMM_WORLD, &ctx));
-        const int ranks = rls_context_size(ctx);
-        if (o.json != NULL && rls_context_rank(ctx) == 0)
-            json = fopen(o.json, "a");
-        for (int type = 0; type < 2; type++)
-            for (int way = 0; way < (o.tensor == 0 && ranks > 1 ? 2 : 1); way++)
-                if (type == 0 ? o.f32 : o.bf16)
-                    bench(ctx, &o, type == 0 ? RLS_F32 : RLS_BF16,
-                          o.tensor > 0 ? o.tensor
-                          : way == 0   ? 1
-                                       : ranks,
-                          json);
-        if (json != NULL)
-            fclose(json);
+        run(ctx, &o);
         rls_context_destroy(&ctx);
     }
     MPI_Finalize();
-    return asked > 0 ? asked - 1 : 0;
+    return stop < 0 ? 0 : stop;
 }

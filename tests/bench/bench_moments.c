@@ -7,12 +7,12 @@
  * the ranks to the sum. Counted are n^2 k flops: 2 n^2 k / 2, as only the triangle is computed; the ratio is
  * to square matrix products of all ranks at the same time.
  */
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "bench/bench.h"
+#include "bench/options.h"
 #include "linalg/accumulate.h"
 #include "rlsedit/rlsedit.h"
 
@@ -71,22 +71,19 @@ static void run(rls_context *ctx, rls_grid *grid, rls_dtype dtype, const options
 int main(int argc, char **argv)
 {
     options o = {.n = 8192, .keys = 1024, .block = 64, .gemm_size = 2048, .repeats = 5};
-    static const struct option names[] = {
-        {"n", required_argument, NULL, 'n'},       {"keys", required_argument, NULL, 'k'},
-        {"block", required_argument, NULL, 'b'},   {"gemm", required_argument, NULL, 'g'},
-        {"repeats", required_argument, NULL, 'r'}, {NULL, 0, NULL, 0}};
+    const bench_option table[] = {
+        {"n", "N", "size of the matrix (8192)", OPTION_NUMBER, &o.n, 1},
+        {"keys", "K", "keys an update (1024)", OPTION_NUMBER, &o.keys, 1},
+        {"block", "B", "block size (64)", OPTION_NUMBER, &o.block, 1},
+        {"gemm", "SIZE", "size of the GEMM measurement (2048)", OPTION_NUMBER, &o.gemm_size, 1},
+        {"repeats", "R", "updates timed (5)", OPTION_REPEATS, &o.repeats, 1}};
     rls_context *ctx = NULL;
     rls_grid *grid = NULL;
     MPI_Init(&argc, &argv);
-    for (int c = 0; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
-        int64_t *const at[] = {['n'] = &o.n, ['k'] = &o.keys, ['b'] = &o.block, ['g'] = &o.gemm_size};
-        const int64_t value = c != '?' ? strtoll(optarg, NULL, 10) : 0;
-        if (value < 1)
-            MPI_Abort(MPI_COMM_WORLD, 2);
-        if (c == 'r')
-            o.repeats = (int)value;
-        else
-            *at[c] = value;
+    const int stop = options_read(argc, argv, "bench_moments", table, OPTION_COUNT(table));
+    if (stop >= 0) {
+        MPI_Finalize();
+        return stop;
     }
     if (rls_context_create(MPI_COMM_WORLD, &ctx) != RLS_OK || rls_grid_create(ctx, 0, 0, &grid) != RLS_OK)
         MPI_Abort(MPI_COMM_WORLD, 1);

@@ -6,7 +6,6 @@
  *     mpirun -n 2 bench_recorded --n 8192 --m 2048 --dtype float32 --widths 1,64,256,512 --json
  * recorded.jsonl
  */
-#include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,16 +13,16 @@
 #include <string.h>
 
 #include "bench/bench.h"
+#include "bench/options.h"
 #include "editor/drift.h"
 #include "rlsedit/rlsedit.h"
 #include "support/random.h"
 
-enum { MOST_WIDTHS = 16 };
-
 typedef struct {
-    int64_t n, m, block, widths[MOST_WIDTHS];
-    int width_count, repeats;
-    bool f64, f32;
+    int64_t n, m, block;
+    number_list widths;
+    int repeats;
+    dtype_pair dtypes;
     const char *json;
 } options;
 
@@ -73,10 +72,10 @@ static void bench(rls_context *ctx, const options *o, rls_dtype dtype, FILE *jso
         printf("\n%s, n = %lld, m = %lld, %d ranks\n%6s %12s %12s %12s\n", rls_dtype_name(dtype),
                (long long)o->n, (long long)o->m, rls_context_size(ctx), "width", "s an edit", "step",
                "drift");
-    for (int i = 0; i < o->width_count; i++) {
+    for (int i = 0; i < o->widths.count; i++) {
         double s[2];
-        const double u = (double)o->widths[i];
-        time_width(ctx, ed, drift, o, o->widths[i], s);
+        const double u = (double)o->widths.value[i];
+        time_width(ctx, ed, drift, o, o->widths.value[i], s);
         if (first)
             printf("%6.0f %12.6f %12.6f %12.6f\n", u, (s[0] + s[1]) / u, s[0] / u, s[1] / u);
         if (json != NULL)
@@ -92,72 +91,36 @@ static void bench(rls_context *ctx, const options *o, rls_dtype dtype, FILE *jso
     rls_grid_destroy(&grid);
 }
 
-static void parse_widths(options *o, const char *text)
-{
-    o->width_count = 0;
-    while (*text != '\0' && o->width_count < MOST_WIDTHS) {
-        char *end = NULL;
-        o->widths[o->width_count++] = strtoll(text, &end, 10);
-        text = *end == ',' ? end + 1 : "";
-    }
-}
-
-static bool parse(int argc, char **argv, options *o)
-{
-    static const struct option table[] = {
-        {"n", 1, NULL, 'n'},       {"m", 1, NULL, 'm'},     {"dtype", 1, NULL, 'd'}, {"widths", 1, NULL, 'w'},
-        {"repeats", 1, NULL, 'r'}, {"block", 1, NULL, 'b'}, {"json", 1, NULL, 'j'},  {NULL, 0, NULL, 0}};
-    for (int c = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
-        int64_t *number = c == 'n' ? &o->n : c == 'm' ? &o->m : c == 'b' ? &o->block : NULL;
-        if (number != NULL)
-            *number = strtoll(optarg, NULL, 10);
-        else if (c == 'r')
-            o->repeats = (int)strtol(optarg, NULL, 10);
-        else if (c == 'w')
-            parse_widths(o, optarg);
-        else if (c == 'j')
-            o->json = optarg;
-        else if (c == 'd') {
-            o->f64 = strcmp(optarg, "float32") != 0;
-            o->f32 = strcmp(optarg, "float64") != 0;
-        } else {
-            return false;
-        }
-    }
-    for (int i = 0; i < o->width_count; i++)
-        if (o->widths[i] < 1)
-            return false;
-    return o->n >= 1 && o->m >= 1 && o->block >= 1 && o->repeats >= 1 && o->width_count >= 1;
-}
-
 int main(int argc, char **argv)
 {
-    int provided = 0, rank = 0;
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     options o = {.n = 8192,
                  .m = 2048,
                  .block = 64,
-                 .widths = {1, 64, 256, 512},
-                 .width_count = 4,
+                 .widths = {{1, 64, 256, 512}, 4},
                  .repeats = 3,
-                 .f64 = true,
-                 .f32 = true};
+                 .dtypes = {true, true}};
+    const bench_option table[] = {
+        {"n", "N", "key size (8192)", OPTION_NUMBER, &o.n, 1},
+        {"m", "M", "value size (2048)", OPTION_NUMBER, &o.m, 1},
+        {"dtype", "TYPE", "float64, float32 or both (both)", OPTION_DTYPES, &o.dtypes, 0},
+        {"widths", "U,U,...", "edits of a step (1,64,256,512)", OPTION_NUMBERS, &o.widths, 1},
+        {"repeats", "R", "steps timed, of which the fastest counts (3)", OPTION_REPEATS, &o.repeats, 1},
+        {"block", "B", "block size (64)", OPTION_NUMBER, &o.block, 1},
+        {"json", "FILE", "also one JSON object a line", OPTION_TEXT, &o.json, 0}};
     rls_context *ctx = NULL;
-    if (!parse(argc, argv, &o)) {
-        if (rank == 0)
-            fprintf(stderr,
-                    "Usage: mpirun -n RANKS bench_recorded [--n N] [--m M] [--dtype float64|float32|both] "
-                    "[--widths U,...] [--repeats R] [--block B] [--json FILE]\n");
+    int provided = 0;
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+    const int stop = options_read(argc, argv, "bench_recorded", table, OPTION_COUNT(table));
+    if (stop >= 0) {
         MPI_Finalize();
-        return 2;
+        return stop;
     }
     if (rls_context_create(MPI_COMM_WORLD, &ctx) != RLS_OK)
         MPI_Abort(MPI_COMM_WORLD, 1);
-    FILE *json = o.json != NULL && rank == 0 ? fopen(o.json, "w") : NULL;
-    if (o.f64)
+    FILE *json = o.json != NULL && rls_context_rank(ctx) == 0 ? fopen(o.json, "w") : NULL;
+    if (o.dtypes.f64)
         bench(ctx, &o, RLS_F64, json);
-    if (o.f32)
+    if (o.dtypes.f32)
         bench(ctx, &o, RLS_F32, json);
     if (json != NULL)
         (void)fclose(json);

@@ -15,7 +15,6 @@
  * only possible with less than that moved. Sent: what a rank gets out of collectives and sends by messages
  * (support/traffic.h); bench_comm has the formula.
  */
-#include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,21 +24,24 @@
 #include "base/profile.h"
 #include "bench/bench.h"
 #include "bench/median.h"
+#include "bench/options.h"
 #include "bench/peak.h"
 #include "rlsedit/rlsedit.h"
 #include "support/random.h"
 #include "support/traffic.h"
 
-enum { MOST_EDITS = 16, MOST_RANKS = 4096, STAGES = 6 };
+enum { MOST_RANKS = 4096, STAGES = 6 };
 
 static const char *const stage_names[STAGES] = {"F = C K", "S = I + K^T F", "E = V - W K",
                                                 "G, H",    "C -= G G^T",    "W += H G^T"};
 
 typedef struct {
-    int64_t n, m, block, edits[MOST_EDITS];
-    int edit_counts, repeats, p, q;
-    bool f64, f32, stages;
-    int64_t gemm_size, triad_bytes, delay;
+    int64_t n, m, block, gemm_size, triad_bytes, delay;
+    int repeats;
+    number_list edits;
+    grid_size grid;
+    dtype_pair dtypes;
+    bool stages;
     const char *json;
 } options;
 
@@ -213,7 +215,7 @@ static void bench(rls_context *ctx, const options *o, rls_dtype dtype, FILE *jso
     triad t;
     const bool first = rls_context_rank(ctx) == 0;
     const int ranks = rls_context_size(ctx);
-    check(ctx, rls_grid_create(ctx, o->p, o->q, &grid));
+    check(ctx, rls_grid_create(ctx, o->grid.p, o->grid.q, &grid));
     const machine x = measure_machine(grid, o, dtype, &peak, &t);
     const rls_editor_options state = {.rule = "rls",
                                       .lambda = 1.0,
@@ -227,8 +229,8 @@ static void bench(rls_context *ctx, const options *o, rls_dtype dtype, FILE *jso
     check(ctx, rls_editor_start(ed, NULL));
     if (first)
         print_heading(o, &x, ranks);
-    for (int i = 0; i < o->edit_counts; i++) {
-        const timing step = time_steps(ctx, ed, o, o->edits[i], &peak, &t);
+    for (int i = 0; i < o->edits.count; i++) {
+        const timing step = time_steps(ctx, ed, o, o->edits.value[i], &peak, &t);
         if (first)
             print_timing(o, &x, ranks, &step, json);
     }
@@ -238,123 +240,45 @@ static void bench(rls_context *ctx, const options *o, rls_dtype dtype, FILE *jso
     rls_grid_destroy(&grid);
 }
 
-static void usage(FILE *out)
-{
-    fprintf(
-        out,
-        "Usage: mpirun -n RANKS bench_step [options]\n\n"
-        "  --n N --m M         key and value size (8192, 2048)\n"
-        "  --dtype TYPE        float64, float32 or both (both)\n"
-        "  --edits U,U,...     edits a step (1,16,100,256,1024)\n"
-        "  --repeats R         steps timed, of which the median counts (5)\n"
-        "  --block B           block size (64)\n"
-        "  --grid PxQ          process grid (automatic)\n"
-        "  --gemm SIZE         size of the GEMM measurement (3072)\n"
-        "  --triad BYTES       bytes of the arrays of triad and read on all ranks (4294967296)\n"
-        "  --delay W           edits whose updates may be put off (0); their share is counted in a step's\n"
-        "                      seconds\n"
-        "  --stages            also the seconds of each stage\n"
-        "  --json FILE         also one JSON object a line\n");
-}
-
-static void parse_edits(options *o, const char *text)
-{
-    o->edit_counts = 0;
-    while (*text != '\0' && o->edit_counts < MOST_EDITS) {
-        char *end = NULL;
-        o->edits[o->edit_counts++] = strtoll(text, &end, 10);
-        text = *end == ',' ? end + 1 : "";
-    }
-}
-
-/* Returns 0 to go on, or what to exit with plus 1. */
-static int parse(int argc, char **argv, options *o)
-{
-    static const struct option table[] = {
-        {"n", 1, NULL, 'n'},       {"m", 1, NULL, 'm'},     {"dtype", 1, NULL, 'd'},  {"edits", 1, NULL, 'u'},
-        {"repeats", 1, NULL, 'r'}, {"block", 1, NULL, 'b'}, {"gemm", 1, NULL, 'g'},   {"triad", 1, NULL, 't'},
-        {"delay", 1, NULL, 'w'},   {"grid", 1, NULL, 'p'},  {"stages", 0, NULL, 's'}, {"json", 1, NULL, 'j'},
-        {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
-    for (int c = 0; (c = getopt_long(argc, argv, "", table, NULL)) != -1;)
-        switch (c) {
-        case 'n':
-            o->n = strtoll(optarg, NULL, 10);
-            break;
-        case 'm':
-            o->m = strtoll(optarg, NULL, 10);
-            break;
-        case 'd':
-            o->f64 = strcmp(optarg, "float32") != 0;
-            o->f32 = strcmp(optarg, "float64") != 0;
-            break;
-        case 'u':
-            parse_edits(o, optarg);
-            break;
-        case 'r':
-            o->repeats = (int)strtol(optarg, NULL, 10);
-            break;
-        case 'b':
-            o->block = strtoll(optarg, NULL, 10);
-            break;
-        case 'g':
-            o->gemm_size = strtoll(optarg, NULL, 10);
-            break;
-        case 't':
-            o->triad_bytes = strtoll(optarg, NULL, 10);
-            break;
-        case 'p': {
-            char *end = NULL;
-            o->p = (int)strtol(optarg, &end, 10);
-            o->q = *end == 'x' ? (int)strtol(end + 1, NULL, 10) : 0;
-            break;
-        }
-        case 'w':
-            o->delay = strtoll(optarg, NULL, 10);
-            break;
-        case 's':
-            o->stages = true;
-            break;
-        case 'j':
-            o->json = optarg;
-            break;
-        default:
-            return c == 'h' ? 1 : 3;
-        }
-    const bool sizes = o->n >= 1 && o->m >= 1 && o->gemm_size >= 1 &&
-                       o->triad_bytes >= INT64_C(24) * READ_LANES * MOST_RANKS;
-    return sizes && o->repeats >= 1 && o->repeats <= MOST_REPEATS ? 0 : 3;
-}
-
 int main(int argc, char **argv)
 {
-    int provided = 0;
-    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
     options o = {.n = 8192,
                  .m = 2048,
                  .block = 64,
-                 .edits = {1, 16, 100, 256, 1024},
-                 .edit_counts = 5,
+                 .edits = {{1, 16, 100, 256, 1024}, 5},
                  .repeats = 5,
-                 .f64 = true,
-                 .f32 = true,
+                 .dtypes = {true, true},
                  .gemm_size = 3072,
                  .triad_bytes = (int64_t)4 << 30};
+    const bench_option table[] = {
+        {"n", "N", "key size (8192)", OPTION_NUMBER, &o.n, 1},
+        {"m", "M", "value size (2048)", OPTION_NUMBER, &o.m, 1},
+        {"dtype", "TYPE", "float64, float32 or both (both)", OPTION_DTYPES, &o.dtypes, 0},
+        {"edits", "U,U,...", "edits a step (1,16,100,256,1024)", OPTION_NUMBERS, &o.edits, 1},
+        {"repeats", "R", "steps timed, of which the median counts (5)", OPTION_REPEATS, &o.repeats, 1},
+        {"block", "B", "block size (64)", OPTION_NUMBER, &o.block, 1},
+        {"grid", "PxQ", "process grid (automatic)", OPTION_GRID, &o.grid, 0},
+        {"gemm", "SIZE", "size of the GEMM measurement (3072)", OPTION_NUMBER, &o.gemm_size, 1},
+        {"triad", "BYTES", "of the arrays of triad and read on all ranks (4294967296)", OPTION_NUMBER,
+         &o.triad_bytes, INT64_C(24) * READ_LANES * MOST_RANKS},
+        {"delay", "W", "edits whose updates may be put off (0); a step's seconds have their share",
+         OPTION_NUMBER, &o.delay, 0},
+        {"stages", NULL, "also the seconds of each stage", OPTION_FLAG, &o.stages, 0},
+        {"json", "FILE", "also one JSON object a line", OPTION_TEXT, &o.json, 0}};
     rls_context *ctx = NULL;
-    const int stop = parse(argc, argv, &o);
-    int rank = 0;
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    if (stop != 0) {
-        if (rank == 0)
-            usage(stop == 1 ? stdout : stderr);
+    int provided = 0;
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+    const int stop = options_read(argc, argv, "bench_step", table, OPTION_COUNT(table));
+    if (stop >= 0) {
         MPI_Finalize();
-        return stop - 1;
+        return stop;
     }
     if (rls_context_create(MPI_COMM_WORLD, &ctx) != RLS_OK)
         MPI_Abort(MPI_COMM_WORLD, 1);
-    FILE *json = o.json != NULL && rank == 0 ? fopen(o.json, "w") : NULL;
-    if (o.f64)
+    FILE *json = o.json != NULL && rls_context_rank(ctx) == 0 ? fopen(o.json, "w") : NULL;
+    if (o.dtypes.f64)
         bench(ctx, &o, RLS_F64, json);
-    if (o.f32)
+    if (o.dtypes.f32)
         bench(ctx, &o, RLS_F32, json);
     if (json != NULL)
         (void)fclose(json);

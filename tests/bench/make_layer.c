@@ -12,7 +12,6 @@
  * k. No rank holds more than its part of M and a few panels.
  */
 #include <fcntl.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +21,7 @@
 
 #include "base/dtype.h"
 #include "bench/bench.h"
+#include "bench/options.h"
 #include "linalg/accumulate.h"
 #include "linalg/symmetric.h"
 #include "rlsedit/rlsedit.h"
@@ -261,35 +261,23 @@ static void write_stream(const maker *mk)
     free(ids);
 }
 
-static int parse(int argc, char **argv, options *o)
-{
-    static const struct option names[] = {
-        {"n", required_argument, NULL, 'n'},     {"m", required_argument, NULL, 'm'},
-        {"edits", required_argument, NULL, 'e'}, {"batch", required_argument, NULL, 'b'},
-        {"rank", required_argument, NULL, 'r'},  {"seed", required_argument, NULL, 's'},
-        {"dir", required_argument, NULL, 'd'},   {NULL, 0, NULL, 0}};
-    for (int c = 0; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {
-        int64_t *const at[] = {['n'] = &o->n,     ['m'] = &o->m,    ['e'] = &o->edits,
-                               ['b'] = &o->batch, ['r'] = &o->rank, ['s'] = &o->seed};
-        if (c == '?')
-            return -1;
-        if (c == 'd')
-            o->dir = optarg;
-        else if ((*at[c] = strtoll(optarg, NULL, 10)) < 1 || *at[c] > INT32_MAX)
-            return -1;
-    }
-    return optind == argc && o->dir != NULL ? 0 : -1;
-}
-
 int main(int argc, char **argv)
 {
     maker mk = {.o = {.n = 28672, .m = 8192, .edits = 300, .batch = 100, .rank = 1024, .seed = 1}};
+    const bench_option table[] = {{"dir", "DIR", "where to write", OPTION_TEXT, &mk.o.dir, 0},
+                                  {"n", "N", "key size (28672)", OPTION_NUMBER, &mk.o.n, 1},
+                                  {"m", "M", "value size (8192)", OPTION_NUMBER, &mk.o.m, 1},
+                                  {"edits", "E", "edits of the stream (300)", OPTION_NUMBER, &mk.o.edits, 1},
+                                  {"batch", "B", "edits of a batch (100)", OPTION_NUMBER, &mk.o.batch, 1},
+                                  {"rank", "R", "of the second moments (1024)", OPTION_NUMBER, &mk.o.rank, 1},
+                                  {"seed", "S", "of the random numbers (1)", OPTION_NUMBER, &mk.o.seed, 1}};
     MPI_Init(&argc, &argv);
-    if (parse(argc, argv, &mk.o) != 0) {
-        (void)fprintf(stderr,
-                      "usage: make_layer --dir DIR [--n N] [--m M] [--edits E] [--batch B] [--rank R] "
-                      "[--seed S]\n");
-        MPI_Abort(MPI_COMM_WORLD, 2);
+    const int stop = options_read(argc, argv, "make_layer", table, OPTION_COUNT(table));
+    if (stop >= 0 || mk.o.dir == NULL) {
+        if (stop < 0)
+            (void)fprintf(stderr, "make_layer: --dir is missing\n");
+        MPI_Finalize();
+        return stop >= 0 ? stop : 2;
     }
     if (rls_context_create(MPI_COMM_WORLD, &mk.ctx) != RLS_OK ||
         rls_grid_create(mk.ctx, 0, 0, &mk.grid) != RLS_OK)
