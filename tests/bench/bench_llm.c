@@ -213,7 +213,7 @@ static timing time_model(rls_llm *llm, const options *o)
     const int64_t count = in.sequences.count;
     int32_t *best = memory(4.0 * (double)(count + 1));
     float *gradient = memory(4.0 * (double)((count + 1) * o->hidden));
-    double prompt[MOST_REPEATS], forward[MOST_REPEATS], backward[MOST_REPEATS];
+    double prompt[MOST_REPEATS] = {0.0}, forward[MOST_REPEATS] = {0.0}, backward[MOST_REPEATS] = {0.0};
     rls_pass *pass = NULL;
     (void)time_prompt(llm, &in, best);
     for (int i = 0; i < o->repeats; i++)
