@@ -30,8 +30,8 @@ typedef void rls_micro_kernel(int64_t k, const void *a, int64_t lda, const void 
 
 /* Four columns A [vectors * lanes, 4], lda elements apart, times a few vectors, and their transpose times
  * others: S += A^T K (element (j, c) at 4 c + j), F += A B (B like S). K, F: of each `lanes` rows all
- * columns, one after another. Every step fetches `lines` lines of other columns. 16 vectors lanes columns
- * flops, or half of it. S has room for a register more. */
+ * columns, one after another. Every step fetches a line of each of `lines` columns from next on. 16 vectors
+ * lanes columns flops, or half of it. S has room for a register more. */
 typedef void rls_micro_four(int64_t vectors, const void *a, int64_t lda, const void *k, void *f,
                             const void *b, void *s, const rls_fetch *fetch);
 

@@ -148,7 +148,8 @@ static void multiply_edge(const piece *x, int64_t row, int64_t jl, int64_t cols,
     }
 }
 
-/* The first row of a piece from which on all of four columns count, up to the last whole vector; and that. */
+/* The row of a piece from which on all of four columns count: a vector's first, or where whole vectors end.
+ */
 static int64_t whole_begin(const piece *x, int64_t jl)
 {
     const product *p = x->p;
