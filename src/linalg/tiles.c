@@ -1,4 +1,6 @@
 #include "base/memory.h"
+#include "linalg/amx.h"
+#include "linalg/kernels.h"
 #include "linalg/tiles_room.h"
 
 #ifdef _OPENMP
@@ -43,6 +45,17 @@ void rls_tiles_pack_rows(const rls_micro *micro, int64_t size, int64_t count, in
     }
 }
 
+void rls_tiles_add_strip(const rls_micro *micro, rls_dtype dtype, int64_t rows, int64_t columns,
+                         const void *strip, void *a, int64_t lda)
+{
+    if (rows == micro->rows) {
+        micro->add(columns, strip, a, lda);
+        return;
+    }
+    for (int64_t j = 0; j < columns; j++)
+        rls_axpy(dtype, rows, 1.0, rls_at(dtype, strip, j * micro->rows), rls_at(dtype, a, j * lda));
+}
+
 rls_status rls_tiles_prepare(rls_grid *grid)
 {
     if (grid->scratch != NULL)
@@ -52,6 +65,7 @@ rls_status rls_tiles_prepare(rls_grid *grid)
     threads = omp_get_max_threads();
 #endif
     grid->scratch_threads = threads;
+    grid->amx = rls_amx_get();
     return rls_alloc(grid->ctx, threads, sizeof(rls_tiles_room), &grid->scratch);
 }
 

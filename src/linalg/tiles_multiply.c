@@ -166,12 +166,8 @@ static void add_sums(const product *p, const char *sum, int64_t first, int64_t c
 {
     const int64_t strip = p->micro->rows;
     for (int64_t i = 0; i < count; i += strip) {
-        const char *from = sum + i * p->u * p->size;
-        char *to = panel + (first + i) * p->size;
-        if (count - i >= strip)
-            p->micro->add(p->u, from, to, ld);
-        for (int64_t j = 0; j < p->u && count - i < strip; j++)
-            rls_axpy(p->dtype, count - i, 1.0, from + j * strip * p->size, to + j * ld * p->size);
+        rls_tiles_add_strip(p->micro, p->dtype, rls_least(count - i, strip), p->u, sum + i * p->u * p->size,
+                            panel + (first + i) * p->size, ld);
     }
 }
 
@@ -274,6 +270,9 @@ void rls_tiles_multiply(const rls_matrix *a, rls_shape shape, int64_t u, double 
                      .k_row = (const char *)k_row + first * a->rows_local * size,
                      .f_row = f_row != NULL ? (char *)f_row + first * a->rows_local * size : NULL,
                      .f_col = f_col != NULL ? (char *)f_col + first * a->cols_local * size : NULL};
-        multiply_panels(&p);
+        if (a->grid->amx != NULL && a->part.dtype == RLS_F32)
+            rls_tiles_multiply_amx(a, shape, p.u, alpha, p.k_col, p.f_row, p.k_row, p.f_col);
+        else
+            multiply_panels(&p);
     }
 }

@@ -10,6 +10,7 @@ enum {
     RLS_FEW = 32,              /* up to so many columns, a matrix is read four columns at a time */
     RLS_PANEL_BYTES = 2 << 20, /* of a packed panel, so that it stays in a cache */
     RLS_STRIP_WIDTH = 256,     /* columns of panels that update a tile at a time */
+    RLS_AMX_WIDTH = 128,       /* and with a matrix unit: 32 lines stay in the first cache */
     RLS_TILE_BYTES = RLS_TILE * RLS_TILE * 8,
     RLS_WIDE_BYTES = RLS_TILE * RLS_MOST_WIDTH * 8,
     RLS_MARGIN_BYTES = 64 /* behind what kernels write, which they may overwrite */
@@ -17,7 +18,8 @@ enum {
 
 /* A thread's room, all of it on cache lines. */
 typedef struct {
-    char tile[RLS_TILE_BYTES], transpose[RLS_TILE_BYTES];
+    _Alignas(64) char tile[RLS_TILE_BYTES], transpose[RLS_TILE_BYTES];
+    float copy[RLS_TILE * RLS_TILE];
     char row_panel[RLS_WIDE_BYTES + RLS_MARGIN_BYTES], row_sum[RLS_WIDE_BYTES];
     char col_panel[RLS_PANEL_BYTES + RLS_MARGIN_BYTES], col_sum[RLS_PANEL_BYTES + RLS_MARGIN_BYTES];
 } rls_tiles_room;
@@ -62,6 +64,17 @@ void rls_tiles_multiply_vector(const rls_matrix *a, rls_shape shape, double alph
 /* rls_tiles_multiply for at most RLS_FEW vectors; k_col and f_row may be NULL. */
 void rls_tiles_multiply_few(const rls_matrix *a, rls_shape shape, int64_t u, double alpha, const void *k_col,
                             void *f_row, const void *k_row, void *f_col);
+
+/* rls_tiles_multiply for float32 and at most RLS_MOST_WIDTH vectors, rls_tiles_update for at most
+ * RLS_AMX_WIDTH columns, on a grid that has a matrix unit. */
+void rls_tiles_multiply_amx(const rls_matrix *a, rls_shape shape, int64_t u, double alpha, const void *k_col,
+                            void *f_row, const void *k_row, void *f_col);
+void rls_tiles_update_amx(rls_matrix *a, rls_shape shape, int64_t u, double alpha, const void *g_row,
+                          const void *g_col);
+
+/* A [rows, columns] += a packed strip of at most micro->rows rows. */
+void rls_tiles_add_strip(const rls_micro *micro, rls_dtype dtype, int64_t rows, int64_t columns,
+                         const void *strip, void *a, int64_t lda);
 
 /* Makes the room of all threads, kept with the grid. Not collective. Returns RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_tiles_prepare(rls_grid *grid);

@@ -1,4 +1,5 @@
 /* A rank's part updated by the product of two panels, tile by tile. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "linalg/kernels.h"
@@ -87,7 +88,8 @@ void rls_tiles_update(rls_matrix *a, rls_shape shape, int64_t u, double alpha, c
                       const void *g_col)
 {
     const int64_t size = (int64_t)rls_dtype_size(a->part.dtype);
-    const int64_t chunks = (u + RLS_STRIP_WIDTH - 1) / RLS_STRIP_WIDTH;
+    const bool amx = a->grid->amx != NULL && a->part.dtype == RLS_F32;
+    const int64_t most = amx ? RLS_AMX_WIDTH : RLS_STRIP_WIDTH, chunks = (u + most - 1) / most;
     const int threads = rls_tiles_threads(a->grid);
     for (int64_t c = 0; c < chunks; c++) {
         const int64_t first = u * c / chunks;
@@ -100,6 +102,10 @@ void rls_tiles_update(rls_matrix *a, rls_shape shape, int64_t u, double alpha, c
                     .alpha = alpha,
                     .g_row = (const char *)g_row + first * a->rows_local * size,
                     .g_col = (const char *)g_col + first * a->cols_local * size};
+        if (amx) {
+            rls_tiles_update_amx(a, shape, x.u, alpha, x.g_row, x.g_col);
+            continue;
+        }
         x.width = SHARED_BYTES / (x.u * size) / RLS_MICRO_COLUMNS * RLS_MICRO_COLUMNS;
         for (int64_t jl = 0; jl < a->cols_local; jl += x.width)
             update_columns(&x, jl, rls_least(a->cols_local, jl + x.width), threads);

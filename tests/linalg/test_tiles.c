@@ -160,10 +160,18 @@ static void check_sizes(rls_grid *grid, void *user)
         }
 }
 
+/* With the processor's matrix unit, where it has one, and without. */
+static void check_units(rls_grid *grid, void *user)
+{
+    check_sizes(grid, user);
+    grid->amx = NULL;
+    check_sizes(grid, user);
+}
+
 static void test_sizes(void **state)
 {
     ctx = *state;
-    each_grid(ctx, check_sizes, NULL);
+    each_grid(ctx, check_units, NULL);
 }
 
 /* B L^{-T} for a well-conditioned L: times L^T it is B again. */
