@@ -10,10 +10,10 @@ enum {
     STEPS = RLS_TILE / RLS_AMX_DEPTH,        /* of a tile */
     LINE_BYTES = STEPS * RLS_AMX_STEP_BYTES, /* 16 lines of a tile, or of a panel as deep */
     PAIR = 2 * RLS_AMX_LINES,                /* lines a kernel takes at most */
-    SHARED_BYTES = 704 << 10                 /* of packed panels and sums that the rows of A share */
+    SHARED_BYTES = 1 << 20                   /* of packed panels and sums that the rows of A share */
 };
 
-/* One call, for at most RLS_MOST_WIDTH columns of the panels, which are `lines` lines of tiles. */
+/* One call, for at most RLS_AMX_WIDTH columns of the panels, which are `lines` lines of tiles. */
 typedef struct {
     const rls_matrix *a;
     const rls_amx *amx;
@@ -236,7 +236,7 @@ void rls_tiles_multiply_amx(const rls_matrix *a, rls_shape shape, int64_t u, dou
                  .width = RLS_TILE};
     p.padded = p.lines * RLS_AMX_LINES;
     const int64_t all = (a->rows_local + RLS_TILE - 1) / RLS_TILE * RLS_TILE;
-    const int64_t row = p.padded * ((f_col != NULL ? 6 : 0) + (f_row != NULL ? 4 : 0));
+    const int64_t row = p.padded * (f_row == NULL ? 6 : f_col == NULL ? 4 : 10);
     p.height = rls_least(rls_most(SHARED_BYTES / row / RLS_TILE * RLS_TILE, RLS_TILE), all);
     while (p.width > PAIR && a->cols_local < INT64_C(2) * threads * p.width && threads > 1)
         p.width /= 2;

@@ -6,7 +6,7 @@
 
 enum { PAIR = 2 * RLS_AMX_LINES, SHARED_BYTES = 704 << 10 /* of the packed rows */ };
 
-/* One call, for at most RLS_AMX_WIDTH columns of the panels. */
+/* One call, for at most RLS_STRIP_WIDTH columns of the panels. */
 typedef struct {
     rls_matrix *a;
     const rls_amx *amx;

@@ -246,7 +246,8 @@ void rls_tiles_multiply(const rls_matrix *a, rls_shape shape, int64_t u, double 
                         void *f_row, const void *k_row, void *f_col)
 {
     const int64_t size = (int64_t)rls_dtype_size(a->part.dtype);
-    const int64_t chunks = (u + RLS_MOST_WIDTH - 1) / RLS_MOST_WIDTH;
+    const bool amx = a->grid->amx != NULL && a->part.dtype == RLS_F32;
+    const int64_t most = amx ? RLS_AMX_WIDTH : RLS_MOST_WIDTH, chunks = (u + most - 1) / most;
     if (a->rows_local == 0 || a->cols_local == 0)
         return;
     if (u == 1 && f_col != NULL) {
@@ -270,7 +271,7 @@ void rls_tiles_multiply(const rls_matrix *a, rls_shape shape, int64_t u, double 
                      .k_row = (const char *)k_row + first * a->rows_local * size,
                      .f_row = f_row != NULL ? (char *)f_row + first * a->rows_local * size : NULL,
                      .f_col = f_col != NULL ? (char *)f_col + first * a->cols_local * size : NULL};
-        if (a->grid->amx != NULL && a->part.dtype == RLS_F32)
+        if (amx)
             rls_tiles_multiply_amx(a, shape, p.u, alpha, p.k_col, p.f_row, p.k_row, p.f_col);
         else
             multiply_panels(&p);

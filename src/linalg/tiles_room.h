@@ -7,10 +7,10 @@
 
 enum {
     RLS_MOST_WIDTH = 384,      /* columns of panels worked on at a time */
+    RLS_AMX_WIDTH = 256,       /* and with a matrix unit */
     RLS_FEW = 32,              /* up to so many columns, a matrix is read four columns at a time */
     RLS_PANEL_BYTES = 2 << 20, /* of a packed panel, so that it stays in a cache */
-    RLS_STRIP_WIDTH = 256,     /* columns of panels that update a tile at a time */
-    RLS_AMX_WIDTH = 128,       /* and with a matrix unit: 32 lines stay in the first cache */
+    RLS_STRIP_WIDTH = 144,     /* columns of panels at a time that update: a strip stays in the first cache */
     RLS_TILE_BYTES = RLS_TILE * RLS_TILE * 8,
     RLS_WIDE_BYTES = RLS_TILE * RLS_MOST_WIDTH * 8,
     RLS_MARGIN_BYTES = 64 /* behind what kernels write, which they may overwrite */
@@ -65,8 +65,8 @@ void rls_tiles_multiply_vector(const rls_matrix *a, rls_shape shape, double alph
 void rls_tiles_multiply_few(const rls_matrix *a, rls_shape shape, int64_t u, double alpha, const void *k_col,
                             void *f_row, const void *k_row, void *f_col);
 
-/* rls_tiles_multiply for float32 and at most RLS_MOST_WIDTH vectors, rls_tiles_update for at most
- * RLS_AMX_WIDTH columns, on a grid that has a matrix unit. */
+/* rls_tiles_multiply for float32 and at most RLS_AMX_WIDTH vectors, rls_tiles_update for at most
+ * RLS_STRIP_WIDTH columns, on a grid that has a matrix unit. */
 void rls_tiles_multiply_amx(const rls_matrix *a, rls_shape shape, int64_t u, double alpha, const void *k_col,
                             void *f_row, const void *k_row, void *f_col);
 void rls_tiles_update_amx(rls_matrix *a, rls_shape shape, int64_t u, double alpha, const void *g_row,

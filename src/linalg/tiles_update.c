@@ -89,7 +89,7 @@ void rls_tiles_update(rls_matrix *a, rls_shape shape, int64_t u, double alpha, c
 {
     const int64_t size = (int64_t)rls_dtype_size(a->part.dtype);
     const bool amx = a->grid->amx != NULL && a->part.dtype == RLS_F32;
-    const int64_t most = amx ? RLS_AMX_WIDTH : RLS_STRIP_WIDTH, chunks = (u + most - 1) / most;
+    const int64_t chunks = (u + RLS_STRIP_WIDTH - 1) / RLS_STRIP_WIDTH;
     const int threads = rls_tiles_threads(a->grid);
     for (int64_t c = 0; c < chunks; c++) {
         const int64_t first = u * c / chunks;

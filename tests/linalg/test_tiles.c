@@ -164,6 +164,8 @@ static void check_sizes(rls_grid *grid, void *user)
 static void check_units(rls_grid *grid, void *user)
 {
     check_sizes(grid, user);
+    if (grid->amx == NULL)
+        return;
     grid->amx = NULL;
     check_sizes(grid, user);
 }
