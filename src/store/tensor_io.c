@@ -16,7 +16,7 @@ enum {
     /* Of a rank. Small enough for the first to come soon, and for the buffers to stay in memory that the
      * process has already: larger ones come from the system anew, and are cleared by it, every time. */
     ROUND_BYTES = 4 << 20,
-    AHEAD = 4 /* rounds asked for early */
+    AHEAD = 2 /* rounds asked for early: with more, the disk waits for memory */
 };
 
 /* A matrix as lines in a file. */
