@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/simd.h"
 #include "linalg/kernels.h"
+#include "linalg/mixed_amx.h"
 
 /* Tiles of a 16-bit weight that are widened at a time: 1 MiB of float32, which stays in a second-level cache.
  * Going forward the BLAS packs X again for every tile of rows: with MANY tokens that costs more than taking
@@ -23,6 +24,9 @@ enum {
 /* With at most FEW tokens reading the weight is what takes time. Rows are widened STRIP elements at a time,
  * for TOGETHER tokens at once. */
 enum { FEW = 8, STRIP = 2048, TOGETHER = 4 };
+
+/* From so many tokens on, splitting other weights than bfloat16 for the matrix unit is worth it. */
+enum { SPLIT_FROM = 48 };
 
 /* Rows that are fetched before they are widened: the processor does not see such strips coming. */
 enum { AHEAD = 4 };
@@ -136,6 +140,12 @@ static rls_status check_sizes(rls_context *ctx, int64_t out, int64_t in, int64_t
                     (long long)tokens);
 }
 
+/* The matrix unit, if there is one and this product is worth it. */
+static const rls_amx *unit_for(rls_dtype dtype, int64_t out, int64_t in, int64_t tokens)
+{
+    return out > 0 && in > 0 && tokens >= (dtype == RLS_BF16 ? FEW : SPLIT_FROM) ? rls_amx_get() : NULL;
+}
+
 rls_status rls_mixed_multiply(rls_context *ctx, rls_dtype dtype, int64_t out, int64_t in, int64_t tokens,
                               const void *w, const float *x, int64_t ldx, float beta, float *y, int64_t ldy)
 {
@@ -147,6 +157,9 @@ rls_status rls_mixed_multiply(rls_context *ctx, rls_dtype dtype, int64_t out, in
         multiply_few(dtype, out, in, tokens, w, x, ldx, beta, y, ldy);
         return RLS_OK;
     }
+    const rls_amx *amx = unit_for(dtype, out, in, tokens);
+    if (amx != NULL)
+        return rls_mixed_multiply_amx(ctx, amx, dtype, out, in, tokens, w, x, ldx, beta, y, ldy);
     if (dtype == RLS_F32 || in == 0) {
         rls_gemm(RLS_F32, 'T', 'N', out, tokens, in, 1.0, w, in, x, ldx, (double)beta, y, ldy);
         return RLS_OK;
@@ -172,6 +185,9 @@ rls_status rls_mixed_multiply_back(rls_context *ctx, rls_dtype dtype, int64_t ou
     rls_status status = check_sizes(ctx, out, in, tokens, ldx, ldy);
     if (status != RLS_OK)
         return status;
+    const rls_amx *amx = unit_for(dtype, out, in, tokens);
+    if (amx != NULL)
+        return rls_mixed_multiply_back_amx(ctx, amx, dtype, out, in, tokens, w, y, ldy, beta, x, ldx);
     if (dtype == RLS_F32 || out == 0) {
         rls_gemm(RLS_F32, 'N', 'N', in, tokens, out, 1.0, w, in, y, ldy, (double)beta, x, ldx);
         return RLS_OK;

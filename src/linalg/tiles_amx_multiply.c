@@ -74,12 +74,9 @@ static void take_tile(const product *p, rls_tiles_room *room, const tile *t)
 static void multiply(const product *p, int64_t steps, int64_t row_lines, const char *rows, int64_t pair_lines,
                      const char *pairs, float *sum, int64_t ld, rls_amx_fetch *next)
 {
-    rls_amx_fetch share = *next;
-    share.columns = rls_least(next->columns, (p->width + p->kernels - 1) / p->kernels);
-    p->amx->multiply[row_lines - 1][pair_lines - 1]((rls_amx_steps){steps, 0}, rows, LINE_BYTES, pairs,
-                                                    LINE_BYTES, sum, ld, &share);
-    next->next += share.columns * next->ld;
-    next->columns -= share.columns;
+    const rls_amx_operand a = rls_amx_packed(rows, LINE_BYTES), b = rls_amx_packed(pairs, LINE_BYTES);
+    const rls_amx_fetch share = rls_amx_share(next, (p->width + p->kernels - 1) / p->kernels);
+    p->amx->multiply[row_lines - 1][pair_lines - 1]((rls_amx_steps){steps, 0}, &a, &b, sum, ld, &share);
 }
 
 /* The sums of rows: strips of micro->rows rows, each [strip, padded]. */

@@ -32,8 +32,8 @@ static void pack_lines(const update *x, const float *panel, int64_t rows, int64_
 }
 
 /* A block that A's edge crosses, on a copy. */
-static void update_edge(const update *x, int64_t rows, int64_t columns, const char *g_row, const char *g_col,
-                        float *block)
+static void update_edge(const update *x, int64_t rows, int64_t columns, const rls_amx_operand *g_row,
+                        const rls_amx_operand *g_col, float *block)
 {
     _Alignas(64) float copy[PAIR * PAIR];
     const rls_amx_fetch nothing = {NULL, 0, 0, 0};
@@ -41,7 +41,7 @@ static void update_edge(const update *x, int64_t rows, int64_t columns, const ch
     memset(copy, 0, sizeof copy);
     for (int64_t j = 0; j < columns; j++)
         memcpy(copy + j * PAIR, block + j * ld, (size_t)rows * sizeof *copy);
-    x->amx->multiply[1][1](x->steps, g_col, x->bytes, g_row, x->bytes, copy, PAIR, &nothing);
+    x->amx->multiply[1][1](x->steps, g_col, g_row, copy, PAIR, &nothing);
     for (int64_t j = 0; j < columns; j++)
         memcpy(block + j * ld, copy + j * PAIR, (size_t)rows * sizeof *copy);
 }
@@ -53,17 +53,18 @@ static void update_strip(const update *x, rls_tiles_room *room, int64_t jl, int6
     const int64_t columns = rls_least(a->cols_local - jl, PAIR), ld = a->part.ld;
     float *const strip = (float *)a->part.data + jl * ld;
     const int64_t top = rls_most(rls_tiles_top(a, x->shape, jl, 0) - begin, 0) / PAIR * PAIR;
+    const rls_amx_operand g_col = rls_amx_packed(room->row_panel, x->bytes);
     pack_lines(x, x->g_col, a->cols_local, jl, x->alpha, false, room->row_panel);
     for (int64_t il = begin + top; il < end; il += PAIR) {
         const int64_t rows = rls_least(end - il, PAIR);
-        const char *const g_row = room->col_panel + (il - begin) / RLS_AMX_LINES * x->bytes;
+        const rls_amx_operand g_row =
+            rls_amx_packed(room->col_panel + (il - begin) / RLS_AMX_LINES * x->bytes, x->bytes);
         const rls_amx_fetch next = {(const char *)(strip + il + PAIR), ld * (int64_t)sizeof(float),
                                     PAIR * sizeof(float), il + PAIR < end ? columns : 0};
         if (rows == PAIR && columns == PAIR)
-            x->amx->multiply[1][1](x->steps, room->row_panel, x->bytes, g_row, x->bytes, strip + il, ld,
-                                   &next);
+            x->amx->multiply[1][1](x->steps, &g_col, &g_row, strip + il, ld, &next);
         else
-            update_edge(x, rows, columns, g_row, room->row_panel, strip + il);
+            update_edge(x, rows, columns, &g_row, &g_col, strip + il);
     }
 }
 

@@ -93,8 +93,9 @@ static void check_product(const rls_amx *amx, int64_t row_lines, int64_t pair_li
     for (int64_t i = 0; i < BOTH * ldc; i++)
         c[i] = (float)rls_random_normal_at(3, i / ldc, i % ldc);
     const rls_amx_fetch fetch = {rows, 64, 128, 2};
-    amx->multiply[row_lines > LINES][pair_lines > LINES](steps, rows, rls_amx_bytes(steps), pairs,
-                                                         rls_amx_bytes(steps), c, ldc, &fetch);
+    const rls_amx_operand left = rls_amx_packed(rows, rls_amx_bytes(steps)),
+                          right = rls_amx_packed(pairs, rls_amx_bytes(steps));
+    amx->multiply[row_lines > LINES][pair_lines > LINES](steps, &left, &right, c, ldc, &fetch);
     assert_all_le(product_error(&a, &b, (double)alpha, c, ldc), 4.0);
     free(a.data);
     free(b.data);
@@ -182,11 +183,98 @@ static void test_split(void **state)
     free(one);
 }
 
+/* One operand of bfloat16, where it lies (rows) or in pairs. */
+static void check_plain(const rls_amx *amx, bool plain_rows, int64_t lines, int64_t others, int64_t depth)
+{
+    enum { ROW = RLS_AMX_TILE_BYTES / LINES };
+    const rls_amx_steps steps = rls_amx_cut(depth, false);
+    const int64_t ld = steps.whole * RLS_AMX_DEPTH, ldc = BOTH, tile_bytes = steps.whole * RLS_AMX_TILE_BYTES;
+    operand a = make_operand(lines, depth, !plain_rows, 1.0, 1),
+            b = make_operand(others, depth, false, 1.0, 2);
+    uint16_t *halves = cache_lines(BOTH * ld * 2);
+    char *pairs = cache_lines(2 * tile_bytes), *split = pack(amx, &b, steps, 1.0F, plain_rows);
+    float *c = cache_lines(BOTH * ldc * (int64_t)sizeof *c);
+    memset(halves, 0, (size_t)(BOTH * ld * 2));
+    for (int64_t l = 0; l < lines; l++)
+        for (int64_t k = 0; k < depth; k++) {
+            float *const x = &a.data[l * a.line + k * a.k];
+            uint16_t *const half = plain_rows ? &halves[l * ld + k] : &halves[l + k * BOTH];
+            rls_convert(RLS_BF16, half, 1, RLS_F32, x, 1, 1);
+            rls_convert(RLS_F32, x, 1, RLS_BF16, half, 1, 1);
+        }
+    for (int64_t l = 0; l < lines && !plain_rows; l += LINES)
+        amx->pair(depth, lines - l < LINES ? lines - l : LINES, halves + l, BOTH,
+                  pairs + l / LINES * tile_bytes);
+    for (int64_t i = 0; i < BOTH * ldc; i++)
+        c[i] = (float)rls_random_normal_at(3, i / ldc, i % ldc);
+    const rls_amx_operand plain = plain_rows
+                                      ? (rls_amx_operand){halves, ld * 2, RLS_AMX_DEPTH * 2, LINES * ld * 2}
+                                      : (rls_amx_operand){pairs, ROW, RLS_AMX_TILE_BYTES, tile_bytes};
+    const rls_amx_operand parts = rls_amx_packed(split, rls_amx_bytes(steps));
+    const rls_amx_fetch nothing = {split, 0, 0, 0};
+    if (plain_rows)
+        amx->plain_rows[lines > LINES][others > LINES](steps, &plain, &parts, c, ldc, &nothing);
+    else
+        amx->plain_pairs[others > LINES][lines > LINES](steps, &parts, &plain, c, ldc, &nothing);
+    assert_all_le(plain_rows ? product_error(&a, &b, 1.0, c, ldc) : product_error(&b, &a, 1.0, c, ldc), 4.0);
+    free(a.data);
+    free(b.data);
+    free(halves);
+    free(pairs);
+    free(split);
+    free(c);
+}
+
+static void test_plain(void **state)
+{
+    (void)state;
+    const rls_amx *amx = unit();
+    const int64_t depths[] = {1, 2, 31, 32, 33, 100}, lines[] = {1, 15, 16, 17, 32};
+    for (size_t d = 0; d < sizeof depths / sizeof depths[0]; d++)
+        for (size_t l = 0; l < 5; l++)
+            for (size_t o = 0; o < 5; o++)
+                for (int rows = 0; rows < 2; rows++)
+                    check_plain(amx, rows == 1, lines[l], lines[o], depths[d]);
+    amx->end();
+}
+
+/* Blocks turned and added; nothing else is written. */
+static void test_turn(void **state)
+{
+    (void)state;
+    enum { LD = BOTH + 5 };
+    const rls_amx *amx = unit();
+    float *a = cache_lines(BOTH * BOTH * (int64_t)sizeof *a), y[LD * (BOTH + 1)];
+    for (int64_t i = 0; i < BOTH * BOTH; i++)
+        a[i] = (float)rls_random_normal_at(5, i, 0);
+    for (int64_t rows = 1; rows <= BOTH; rows += 3)
+        for (int64_t columns = 1; columns <= BOTH; columns += 5)
+            for (int i = 0; i < 2; i++) {
+                const float beta = i == 0 ? 0.0F : 2.0F;
+                for (int64_t e = 0; e < LD * (BOTH + 1); e++)
+                    y[e] = beta == 0.0F && e % LD < rows && e / LD < columns ? NAN : (float)e;
+                amx->turn(rows, columns, a, BOTH, beta, y, LD);
+                for (int64_t e = 0; e < LD * (BOTH + 1); e++) {
+                    const int64_t row = e % LD, column = e / LD;
+                    const bool counts = row < rows && column < columns;
+                    const float sum =
+                        counts ? a[row * BOTH + column] + (beta == 0.0F ? 0.0F : beta * (float)e) : (float)e;
+                    assert_true(fabsf(y[e] - sum) <= 1e-6F * fabsf(sum));
+                }
+            }
+    amx->end();
+    free(a);
+}
+
 int main(int argc, char **argv)
 {
     /* The first one needs no unit. */
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cut), cmocka_unit_test(test_products),
-                                       cmocka_unit_test(test_sizes_of_numbers), cmocka_unit_test(test_split)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cut),
+                                       cmocka_unit_test(test_products),
+                                       cmocka_unit_test(test_sizes_of_numbers),
+                                       cmocka_unit_test(test_split),
+                                       cmocka_unit_test(test_plain),
+                                       cmocka_unit_test(test_turn)};
     const bool there = rls_amx_get() != NULL;
     if (!there)
         printf("NOT RUN: this processor has no matrix unit; only how an index is cut is tested\n");
