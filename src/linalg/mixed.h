@@ -1,9 +1,10 @@
 /*
  * Products of float32 activations with weights in the dtype of a model's file, on one rank.
  *
- * A weight W [out, in] is row-major. Activations have one column a token. 16-bit weights are widened tile by
- * tile into a small buffer that stays in cache; the arithmetic is float32's. Large products run at the speed
- * of the BLAS; for few tokens, where reading the weight is what takes time, W is read once.
+ * A weight W [out, in] is row-major. Activations have one column a token. On a processor with a matrix unit
+ * numbers are taken apart into bfloat16 (linalg/amx.h), elsewhere 16-bit weights are widened tile by tile
+ * into a small buffer that stays in cache; the accuracy is float32's. Large products run at the speed of the
+ * BLAS; for few tokens, where reading the weight is what takes time, W is read once.
  */
 #ifndef LINALG_MIXED_H
 #define LINALG_MIXED_H
