@@ -4,12 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include "base/dtype.h"
 #include "base/memory.h"
+#include "base/threads.h"
 
 enum {
     PAIR = 2 * RLS_AMX_LINES, /* lines a kernel takes at most */
@@ -44,24 +41,6 @@ typedef struct {
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-static int thread_count(void)
-{
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
-
-static int thread_number(void)
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
 }
 
 /* The weights in work from `line` on (rows of W, going back columns), where they lie. */
@@ -173,7 +152,7 @@ static void multiply_part(product *p, room *rooms, int threads)
     const int64_t lines = p->back ? p->in : p->out, bytes = rls_amx_bytes(p->steps);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        room *r = &rooms[thread_number()];
+        room *r = &rooms[rls_thread()];
         p->amx->begin();
 #pragma omp for
         for (int64_t t = 0; t < p->tokens; t += RLS_AMX_LINES)
@@ -193,7 +172,7 @@ static void multiply_part(product *p, room *rooms, int threads)
 
 static rls_status multiply(rls_context *ctx, product *p, int64_t all)
 {
-    const int threads = thread_count();
+    const int threads = rls_threads();
     const int64_t end = p->back ? p->out : p->in;
     void *panel = NULL, *rooms = NULL;
     rls_status status = rls_alloc(ctx, PANEL_BYTES, 1, &panel);

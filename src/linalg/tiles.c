@@ -1,11 +1,8 @@
 #include "base/memory.h"
+#include "base/threads.h"
 #include "linalg/amx.h"
 #include "linalg/kernels.h"
 #include "linalg/tiles_room.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 int64_t rls_tiles_top(const rls_matrix *a, rls_shape shape, int64_t jl, int64_t below)
 {
@@ -60,10 +57,7 @@ rls_status rls_tiles_prepare(rls_grid *grid)
 {
     if (grid->scratch != NULL)
         return RLS_OK;
-    int threads = 1;
-#ifdef _OPENMP
-    threads = omp_get_max_threads();
-#endif
+    const int threads = rls_threads();
     grid->scratch_threads = threads;
     grid->amx = rls_amx_get();
     return rls_alloc(grid->ctx, threads, sizeof(rls_tiles_room), &grid->scratch);
@@ -71,31 +65,8 @@ rls_status rls_tiles_prepare(rls_grid *grid)
 
 int rls_tiles_threads(const rls_grid *grid)
 {
-#ifdef _OPENMP
-    const int threads = omp_get_max_threads();
+    const int threads = rls_threads();
     return threads < grid->scratch_threads ? threads : grid->scratch_threads;
-#else
-    (void)grid;
-    return 1;
-#endif
-}
-
-int rls_tiles_team(void)
-{
-#ifdef _OPENMP
-    return omp_get_num_threads();
-#else
-    return 1;
-#endif
-}
-
-int rls_tiles_thread(void)
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
 }
 
 rls_tiles_room *rls_tiles_rooms(const rls_grid *grid)

@@ -76,7 +76,7 @@ static void update_rows(const update *x, int64_t begin, int64_t end, int threads
     const int64_t left = rls_tiles_left(a, x->shape, end - 1);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const int thread = rls_tiles_thread(), members = rls_tiles_team();
+        const int thread = rls_thread(), members = rls_team();
         rls_tiles_room *room = &rooms[thread];
         x->amx->begin();
         for (int64_t il = begin; il < end; il += PAIR)

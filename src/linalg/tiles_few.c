@@ -187,7 +187,7 @@ static void multiply_columns(const product *p, int64_t begin, int64_t end, int t
     int team = 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const int thread = rls_tiles_thread(), members = rls_tiles_team();
+        const int thread = rls_thread(), members = rls_team();
         if (thread == 0)
             team = members;
         piece x = {p, &rooms[thread], 0, 0};

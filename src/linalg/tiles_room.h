@@ -2,6 +2,7 @@
 #ifndef LINALG_TILES_ROOM_H
 #define LINALG_TILES_ROOM_H
 
+#include "base/threads.h"
 #include "linalg/micro.h"
 #include "linalg/tiles.h"
 
@@ -79,11 +80,8 @@ void rls_tiles_add_strip(const rls_micro *micro, rls_dtype dtype, int64_t rows, 
 /* Makes the room of all threads, kept with the grid. Not collective. Returns RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_tiles_prepare(rls_grid *grid);
 
-/* So many threads may work, each with its own room. In a parallel region: how many do (the runtime may give
- * fewer), and which of them calls. */
+/* So many threads may work, each with its own room. */
 int rls_tiles_threads(const rls_grid *grid);
-int rls_tiles_team(void);
-int rls_tiles_thread(void);
 rls_tiles_room *rls_tiles_rooms(const rls_grid *grid);
 
 #endif

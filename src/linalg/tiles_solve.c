@@ -88,7 +88,7 @@ static void solve_columns(const solve *x, rls_tiles_room *rooms, int threads)
     pack_factor(x, rooms[0].col_panel);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const int thread = rls_tiles_thread(), members = rls_tiles_team();
+        const int thread = rls_thread(), members = rls_team();
         for (int64_t il = thread * x->micro->rows; il < x->rows; il += members * x->micro->rows) {
             take_strip(x, il, rooms[thread].row_panel);
             solve_strip(x, rooms[0].col_panel, rooms[thread].row_panel);

@@ -75,7 +75,7 @@ static void update_columns(const update *x, int64_t begin, int64_t end, int thre
     const int64_t start = rls_tiles_top(a, x->shape, begin, 0) / strip * strip;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const int thread = rls_tiles_thread(), members = rls_tiles_team();
+        const int thread = rls_thread(), members = rls_team();
         rls_tiles_room *room = &rooms[thread];
         x->micro->cut(RLS_MICRO_COLUMNS, end - begin, x->u, x->alpha, x->g_col + begin * x->size,
                       a->cols_local, room->col_panel);

@@ -73,7 +73,7 @@ void rls_tiles_multiply_vector(const rls_matrix *a, rls_shape shape, double alph
     int team = 1;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        const int thread = rls_tiles_thread(), members = rls_tiles_team();
+        const int thread = rls_thread(), members = rls_team();
         if (thread == 0)
             team = members;
         void *sum = thread == 0 || f_row == NULL ? f_row : rooms[thread].col_sum;

@@ -1,12 +1,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include "base/memory.h"
 #include "base/simd.h"
+#include "base/threads.h"
 #include "linalg/kernels.h"
 #include "llm/exponential.h"
 #include "llm/ops.h"
@@ -21,24 +18,6 @@ static int64_t least(int64_t a, int64_t b)
 static int64_t most(int64_t a, int64_t b)
 {
     return a > b ? a : b;
-}
-
-static int thread_count(void)
-{
-#ifdef _OPENMP
-    return omp_get_max_threads();
-#else
-    return 1;
-#endif
-}
-
-static int thread_index(void)
-{
-#ifdef _OPENMP
-    return omp_get_thread_num();
-#else
-    return 0;
-#endif
 }
 
 static float scale_of(const rls_architecture *arch)
@@ -178,7 +157,7 @@ rls_status rls_attend(rls_context *ctx, const rls_attention *a, const float *q, 
     void *scores = NULL;
     if (a->heads == 0 || length == 0)
         return RLS_OK;
-    const rls_status status = rls_alloc(ctx, room * thread_count(), sizeof(float), &scores);
+    const rls_status status = rls_alloc(ctx, room * rls_threads(), sizeof(float), &scores);
     if (status != RLS_OK)
         return status;
 #pragma omp parallel for schedule(dynamic)
@@ -188,7 +167,7 @@ rls_status rls_attend(rls_context *ctx, const rls_attention *a, const float *q, 
         const head_view h = {
             .q = q + i * width + begin * ld, .k = k + kv, .v = v + kv, .ld = ld, .ldo = ldo, .width = width};
         for (int64_t query = 0; query < end; query += QUERY_TILE)
-            attend_tile(arch, &h, tile_at(arch, query, end), (float *)scores + room * thread_index(),
+            attend_tile(arch, &h, tile_at(arch, query, end), (float *)scores + room * rls_thread(),
                         out + i * width + begin * ldo,
                         log_sum == NULL ? NULL : log_sum + begin * a->heads + i, a->heads);
     }
@@ -234,14 +213,14 @@ rls_status rls_attend_back(rls_context *ctx, const rls_attention *a, const float
     void *scores = NULL;
     if (length == 0)
         return RLS_OK;
-    const rls_status status = rls_alloc(ctx, 2 * room * thread_count(), sizeof(float), &scores);
+    const rls_status status = rls_alloc(ctx, 2 * room * rls_threads(), sizeof(float), &scores);
     if (status != RLS_OK)
         return status;
 #pragma omp parallel for schedule(dynamic)
     for (int64_t job = 0; job < a->sequences * a->kv_heads; job++) {
         const int64_t s = job / a->kv_heads, j = job % a->kv_heads, begin = a->start[s];
         const int64_t end = a->start[s + 1] - begin, kv = j * width + begin * ld;
-        float *p = (float *)scores + 2 * room * thread_index();
+        float *p = (float *)scores + 2 * room * rls_thread();
         head_view h = {.k = k + kv,
                        .v = v + kv,
                        .dk = dk + j * width + begin * ldd,
