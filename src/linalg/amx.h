@@ -72,8 +72,8 @@ typedef struct rls_amx {
     rls_amx_kernel *multiply[2][2], *plain_rows[2][2], *plain_pairs[2][2];
     /* A panel to its steps, as rows or as pairs. */
     void (*pack)(const rls_amx_panel *panel, rls_amx_steps steps, bool pairs, void *out);
-    /* bfloat16 [depth, lines], rows ld elements apart, to its steps as pairs: 16 lines and an even depth at
-     * most; zeros behind them. */
+    /* bfloat16 [depth, lines], 16 lines at most, its rows ld elements apart, to its steps as pairs with zeros
+     * behind them. */
     void (*pair)(int64_t depth, int64_t lines, const uint16_t *data, int64_t ld, void *out);
     /* A matrix [rows, columns], column-major, both multiples of 32: as pairs whose lines are its rows, and as
      * rows whose lines are its columns; either is left out if NULL. 16 lines take `stride` bytes. */

@@ -92,7 +92,10 @@ TARGET static void transpose_tiles(const char *step, int64_t tiles, char *out)
 /* The first n of 16 elements. */
 INLINE __mmask16 first_of(int64_t n)
 {
-    return n >= LANES ? 0xffff : n <= 0 ? 0 : (__mmask16)((1U << n) - 1U);
+    const uint32_t most = (1U << LANES) - 1U;
+    if (n >= LANES)
+        return (__mmask16)most;
+    return (__mmask16)(n <= 0 ? 0U : (1U << n) - 1U);
 }
 
 /* The first n of 16 elements and zeros. */
