@@ -224,8 +224,9 @@ static void check_refusals(rls_grid *grid, void *user)
         const double eps = rls_dtype_eps(dtypes[k]);
         double *b = array(n * n), *a = array(n * n);
         for (int64_t rank = 0; rank < n; rank += 7) { /* B B^T of B [n, rank] */
+            /* Its first rows are well-conditioned, or the pivot behind them would be anything. */
             for (int64_t i = 0; i < n * rank; i++)
-                b[i] = rls_random_normal_at(51, i, 0);
+                b[i] = rls_random_normal_at(51, i, 0) + (i % (n + 1) == 0 ? 3.0 * sqrt((double)n) : 0.0);
             product('T', n, n, rank, 1.0, b, b, 0.0, a);
             refuse(grid, dtypes[k], n, a, -1e3 * (double)n * eps, 1e3 * (double)n * eps);
         }
