@@ -31,6 +31,8 @@ struct rls_context {
     bool part; /* of rls_context_split: the log file is another context's */
     rls_profile profile;
     rls_fault_plan fault;
+    bool amx_known;            /* whether the next one is */
+    const struct rls_amx *amx; /* this processor's matrix unit, or NULL: see linalg/amx.h */
 };
 
 /* Makes a context for each part of ctx's ranks: those with the same colour >= 0, in rank order. It logs to

@@ -15,7 +15,6 @@ struct rls_grid {
     int blacs_handle, blacs_context;
     void *scratch; /* room for the threads of local work, see linalg/tiles_room.h */
     int scratch_threads;
-    const struct rls_amx *amx; /* this processor's matrix unit, or NULL: likewise */
 };
 
 /* Process rows of the automatic grid, the most square p x q with p <= q: C's traffic n/p + 2n/q + m/q is

@@ -33,6 +33,14 @@ rls_amx_fetch rls_amx_share(rls_amx_fetch *all, int64_t columns)
     return share;
 }
 
+const rls_amx *rls_amx_of(rls_context *ctx)
+{
+    if (!ctx->amx_known)
+        ctx->amx = rls_amx_get();
+    ctx->amx_known = true;
+    return ctx->amx;
+}
+
 #ifndef RLS_AMX
 const rls_amx *rls_amx_get(void)
 {

@@ -141,9 +141,9 @@ static rls_status check_sizes(rls_context *ctx, int64_t out, int64_t in, int64_t
 }
 
 /* The matrix unit, if there is one and this product is worth it. */
-static const rls_amx *unit_for(rls_dtype dtype, int64_t out, int64_t in, int64_t tokens)
+static const rls_amx *unit_for(rls_context *ctx, rls_dtype dtype, int64_t out, int64_t in, int64_t tokens)
 {
-    return out > 0 && in > 0 && tokens >= (dtype == RLS_BF16 ? FEW : SPLIT_FROM) ? rls_amx_get() : NULL;
+    return out > 0 && in > 0 && tokens >= (dtype == RLS_BF16 ? FEW : SPLIT_FROM) ? rls_amx_of(ctx) : NULL;
 }
 
 rls_status rls_mixed_multiply(rls_context *ctx, rls_dtype dtype, int64_t out, int64_t in, int64_t tokens,
@@ -157,7 +157,7 @@ rls_status rls_mixed_multiply(rls_context *ctx, rls_dtype dtype, int64_t out, in
         multiply_few(dtype, out, in, tokens, w, x, ldx, beta, y, ldy);
         return RLS_OK;
     }
-    const rls_amx *amx = unit_for(dtype, out, in, tokens);
+    const rls_amx *amx = unit_for(ctx, dtype, out, in, tokens);
     if (amx != NULL)
         return rls_mixed_multiply_amx(ctx, amx, dtype, out, in, tokens, w, x, ldx, beta, y, ldy);
     if (dtype == RLS_F32 || in == 0) {
@@ -185,7 +185,7 @@ rls_status rls_mixed_multiply_back(rls_context *ctx, rls_dtype dtype, int64_t ou
     rls_status status = check_sizes(ctx, out, in, tokens, ldx, ldy);
     if (status != RLS_OK)
         return status;
-    const rls_amx *amx = unit_for(dtype, out, in, tokens);
+    const rls_amx *amx = unit_for(ctx, dtype, out, in, tokens);
     if (amx != NULL)
         return rls_mixed_multiply_back_amx(ctx, amx, dtype, out, in, tokens, w, y, ldy, beta, x, ldx);
     if (dtype == RLS_F32 || out == 0) {

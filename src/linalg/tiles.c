@@ -1,6 +1,7 @@
+#include <string.h>
+
 #include "base/memory.h"
 #include "base/threads.h"
-#include "linalg/amx.h"
 #include "linalg/kernels.h"
 #include "linalg/tiles_room.h"
 
@@ -42,6 +43,19 @@ void rls_tiles_pack_rows(const rls_micro *micro, int64_t size, int64_t count, in
     }
 }
 
+void rls_tiles_pack_strip(const rls_micro *micro, rls_dtype dtype, int64_t rows, int64_t columns,
+                          const void *a, int64_t lda, void *strip)
+{
+    const size_t size = rls_dtype_size(dtype);
+    if (rows == micro->rows) {
+        micro->pack(columns, a, lda, strip);
+        return;
+    }
+    memset(strip, 0, (size_t)(micro->rows * columns) * size);
+    for (int64_t j = 0; j < columns; j++)
+        memcpy(rls_at(dtype, strip, j * micro->rows), rls_at(dtype, a, j * lda), (size_t)rows * size);
+}
+
 void rls_tiles_add_strip(const rls_micro *micro, rls_dtype dtype, int64_t rows, int64_t columns,
                          const void *strip, void *a, int64_t lda)
 {
@@ -59,7 +73,6 @@ rls_status rls_tiles_prepare(rls_grid *grid)
         return RLS_OK;
     const int threads = rls_threads();
     grid->scratch_threads = threads;
-    grid->amx = rls_amx_get();
     return rls_alloc(grid->ctx, threads, sizeof(rls_tiles_room), &grid->scratch);
 }
 

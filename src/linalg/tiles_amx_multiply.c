@@ -2,7 +2,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "linalg/amx.h"
 #include "linalg/kernels.h"
 #include "linalg/tiles_room.h"
 
@@ -220,7 +219,7 @@ void rls_tiles_multiply_amx(const rls_matrix *a, rls_shape shape, int64_t u, dou
 {
     const int threads = rls_tiles_threads(a->grid);
     product p = {.a = a,
-                 .amx = a->grid->amx,
+                 .amx = rls_tiles_unit(a),
                  .micro = rls_micro_best(RLS_F32),
                  .shape = shape,
                  .u = u,

@@ -1,7 +1,6 @@
 /* A rank's part updated by the product of two panels, on the processor's matrix unit (float32). */
 #include <string.h>
 
-#include "linalg/amx.h"
 #include "linalg/tiles_room.h"
 
 enum { PAIR = 2 * RLS_AMX_LINES, SHARED_BYTES = 704 << 10 /* of the packed rows */ };
@@ -92,7 +91,7 @@ void rls_tiles_update_amx(rls_matrix *a, rls_shape shape, int64_t u, double alph
                           const void *g_col)
 {
     update x = {.a = a,
-                .amx = a->grid->amx,
+                .amx = rls_tiles_unit(a),
                 .shape = shape,
                 .u = u,
                 .steps = rls_amx_cut(u, true),

@@ -246,7 +246,7 @@ void rls_tiles_multiply(const rls_matrix *a, rls_shape shape, int64_t u, double 
                         void *f_row, const void *k_row, void *f_col)
 {
     const int64_t size = (int64_t)rls_dtype_size(a->part.dtype);
-    const bool amx = a->grid->amx != NULL && a->part.dtype == RLS_F32;
+    const bool amx = rls_tiles_unit(a) != NULL;
     const int64_t most = amx ? RLS_AMX_WIDTH : RLS_MOST_WIDTH, chunks = (u + most - 1) / most;
     if (a->rows_local == 0 || a->cols_local == 0)
         return;

@@ -3,6 +3,7 @@
 #define LINALG_TILES_ROOM_H
 
 #include "base/threads.h"
+#include "linalg/amx.h"
 #include "linalg/micro.h"
 #include "linalg/tiles.h"
 
@@ -73,9 +74,18 @@ void rls_tiles_multiply_amx(const rls_matrix *a, rls_shape shape, int64_t u, dou
 void rls_tiles_update_amx(rls_matrix *a, rls_shape shape, int64_t u, double alpha, const void *g_row,
                           const void *g_col);
 
-/* A [rows, columns] += a packed strip of at most micro->rows rows. */
+/* A [rows, columns], at most micro->rows rows, to a packed strip, padded with zeros; and A += such a strip.
+ */
+void rls_tiles_pack_strip(const rls_micro *micro, rls_dtype dtype, int64_t rows, int64_t columns,
+                          const void *a, int64_t lda, void *strip);
 void rls_tiles_add_strip(const rls_micro *micro, rls_dtype dtype, int64_t rows, int64_t columns,
                          const void *strip, void *a, int64_t lda);
+
+/* The matrix unit if products and updates of this matrix use it, or NULL. */
+static inline const rls_amx *rls_tiles_unit(const rls_matrix *a)
+{
+    return a->part.dtype == RLS_F32 ? rls_amx_of(a->grid->ctx) : NULL;
+}
 
 /* Makes the room of all threads, kept with the grid. Not collective. Returns RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_tiles_prepare(rls_grid *grid);

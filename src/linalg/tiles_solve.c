@@ -57,20 +57,7 @@ static void solve_strip(const solve *x, const char *factor, char *strip)
     }
 }
 
-/* Rows of B from il on to a strip, padded with zeros. */
-static void take_strip(const solve *x, int64_t il, char *strip)
-{
-    const int64_t height = x->micro->rows, rows = rls_least(x->rows - il, height);
-    if (rows == height) {
-        x->micro->pack(x->u, x->b + il * x->size, x->ldb, strip);
-        return;
-    }
-    memset(strip, 0, (size_t)(height * x->u * x->size));
-    for (int64_t j = 0; j < x->u; j++)
-        memcpy(strip + j * height * x->size, x->b + (il + j * x->ldb) * x->size, (size_t)(rows * x->size));
-}
-
-/* And back. */
+/* A strip back to rows of B from il on. */
 static void put_strip(const solve *x, int64_t il, const char *strip)
 {
     const int64_t height = x->micro->rows, bytes = rls_least(x->rows - il, height) * x->size;
@@ -90,7 +77,8 @@ static void solve_columns(const solve *x, rls_tiles_room *rooms, int threads)
     {
         const int thread = rls_thread(), members = rls_team();
         for (int64_t il = thread * x->micro->rows; il < x->rows; il += members * x->micro->rows) {
-            take_strip(x, il, rooms[thread].row_panel);
+            rls_tiles_pack_strip(x->micro, x->dtype, rls_least(x->rows - il, x->micro->rows), x->u,
+                                 x->b + il * x->size, x->ldb, rooms[thread].row_panel);
             solve_strip(x, rooms[0].col_panel, rooms[thread].row_panel);
             put_strip(x, il, rooms[thread].row_panel);
         }

@@ -21,20 +21,6 @@ typedef struct {
     const char *g_row, *g_col;
 } update;
 
-/* Rows [il, il + strip) of the row panel, column by column, padded with zeros. */
-static void pack_strip(const update *x, int64_t il, char *out)
-{
-    const int64_t strip = x->micro->rows, rows = x->a->rows_local;
-    const char *from = x->g_row + il * x->size;
-    if (il + strip <= rows) {
-        x->micro->pack(x->u, from, rows, out);
-        return;
-    }
-    memset(out, 0, (size_t)(strip * x->u * x->size));
-    for (int64_t j = 0; j < x->u; j++)
-        memcpy(out + j * strip * x->size, from + j * rows * x->size, (size_t)((rows - il) * x->size));
-}
-
 /* A's rows [il, il + strip) in columns [begin, end). */
 static void update_strip(const update *x, rls_tiles_room *room, int64_t il, int64_t begin, int64_t end)
 {
@@ -42,7 +28,8 @@ static void update_strip(const update *x, rls_tiles_room *room, int64_t il, int6
     const int64_t strip = x->micro->rows, valid = rls_least(a->rows_local - il, strip), ld = a->part.ld;
     const int64_t lines = rls_most(strip * x->size / 64, 1);
     char *const row = (char *)a->part.data + il * x->size;
-    pack_strip(x, il, room->row_panel);
+    rls_tiles_pack_strip(x->micro, x->dtype, valid, x->u, x->g_row + il * x->size, a->rows_local,
+                         room->row_panel);
     const int64_t distance = rls_most(STEPS_AHEAD / x->u, 1) * RLS_MICRO_COLUMNS;
     const int64_t left = rls_tiles_left(a, x->shape, il + valid - 1);
     for (int64_t jl = begin; jl < rls_least(end, left); jl += RLS_MICRO_COLUMNS) {
@@ -88,7 +75,7 @@ void rls_tiles_update(rls_matrix *a, rls_shape shape, int64_t u, double alpha, c
                       const void *g_col)
 {
     const int64_t size = (int64_t)rls_dtype_size(a->part.dtype);
-    const bool amx = a->grid->amx != NULL && a->part.dtype == RLS_F32;
+    const bool amx = rls_tiles_unit(a) != NULL;
     const int64_t chunks = (u + RLS_STRIP_WIDTH - 1) / RLS_STRIP_WIDTH;
     const int threads = rls_tiles_threads(a->grid);
     for (int64_t c = 0; c < chunks; c++) {

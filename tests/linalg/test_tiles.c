@@ -10,6 +10,7 @@
 #include <omp.h>
 #endif
 
+#include "linalg/amx.h"
 #include "linalg/kernels.h"
 #include "support/collective.h"
 #include "support/state.h"
@@ -163,10 +164,12 @@ static void check_types(rls_grid *grid, void *user)
     (void)user;
     check_sizes(grid, RLS_F64);
     check_sizes(grid, RLS_F32);
-    if (grid->amx == NULL)
+    const rls_amx *amx = rls_amx_of(ctx);
+    if (amx == NULL)
         return;
-    grid->amx = NULL;
+    ctx->amx = NULL;
     check_sizes(grid, RLS_F32);
+    ctx->amx = amx;
 }
 
 static void test_sizes(void **state)
