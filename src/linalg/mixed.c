@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/dtype.h"
+#include "base/least.h"
 #include "base/memory.h"
 #include "base/simd.h"
 #include "linalg/kernels.h"
@@ -30,11 +31,6 @@ enum { SPLIT_FROM = 48 };
 
 /* Rows that are fetched before they are widened: the processor does not see such strips coming. */
 enum { AHEAD = 4 };
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static const void *element(rls_dtype dtype, const void *w, int64_t i)
 {
@@ -94,7 +90,7 @@ static void strip_dots(int64_t n, const float *row, int64_t tokens, const float 
     for (int64_t t = 0; t < tokens; t += TOGETHER) { /* what is too much repeats the last token */
         const float *columns[TOGETHER];
         for (int64_t k = 0; k < TOGETHER; k++)
-            columns[k] = x + least(t + k, tokens - 1) * ldx;
+            columns[k] = x + rls_least(t + k, tokens - 1) * ldx;
         dots(n, row, columns, sum + t);
     }
 }
@@ -106,7 +102,7 @@ static void multiply_few(rls_dtype dtype, int64_t out, int64_t in, int64_t token
     for (int64_t row = 0; row < out; row++) {
         float sum[FEW + TOGETHER] = {0.0F}, strip[STRIP];
         for (int64_t col = 0; col < in; col += STRIP) {
-            const int64_t n = least(STRIP, in - col);
+            const int64_t n = rls_least(STRIP, in - col);
             const void *from = element(dtype, w, row * in + col);
             if (dtype != RLS_F32)
                 rls_convert(RLS_F32, strip, 1, dtype, from, 1, n);
@@ -123,7 +119,7 @@ static void widen(rls_dtype dtype, int64_t in, const void *w, int64_t row, int64
 {
 #pragma omp parallel for
     for (int64_t i = 0; i < rows; i++) {
-        const char *ahead = element(dtype, w, (row + least(i + AHEAD, rows - 1)) * in + col);
+        const char *ahead = element(dtype, w, (row + rls_least(i + AHEAD, rows - 1)) * in + col);
         for (int64_t byte = 0; byte < 2 * cols; byte += 64)
             __builtin_prefetch(ahead + byte);
         rls_convert(RLS_F32, tile + i * cols, 1, dtype, element(dtype, w, (row + i) * in + col), 1, cols);
@@ -164,11 +160,11 @@ rls_status rls_mixed_multiply(rls_context *ctx, rls_dtype dtype, int64_t out, in
         rls_gemm(RLS_F32, 'T', 'N', out, tokens, in, 1.0, w, in, x, ldx, (double)beta, y, ldy);
         return RLS_OK;
     }
-    const int64_t most_rows = least(tokens < MANY ? FORWARD_ROWS : FORWARD_ROWS_MANY, out);
+    const int64_t most_rows = rls_least(tokens < MANY ? FORWARD_ROWS : FORWARD_ROWS_MANY, out);
     status = rls_alloc(ctx, most_rows * FORWARD_COLS, sizeof(float), &tile);
     for (int64_t row = 0; row < out && status == RLS_OK; row += most_rows)
         for (int64_t col = 0; col < in; col += FORWARD_COLS) {
-            const int64_t rows = least(most_rows, out - row), cols = least(FORWARD_COLS, in - col);
+            const int64_t rows = rls_least(most_rows, out - row), cols = rls_least(FORWARD_COLS, in - col);
             widen(dtype, in, w, row, rows, col, cols, tile);
             rls_gemm(RLS_F32, 'T', 'N', rows, tokens, cols, 1.0, tile, cols, x + col, ldx,
                      col == 0 ? (double)beta : 1.0, y + row, ldy);
@@ -195,7 +191,7 @@ rls_status rls_mixed_multiply_back(rls_context *ctx, rls_dtype dtype, int64_t ou
     status = rls_alloc(ctx, (int64_t)BACK_ROWS * BACK_COLS, sizeof(float), &tile);
     for (int64_t col = 0; col < in && status == RLS_OK; col += BACK_COLS)
         for (int64_t row = 0; row < out; row += BACK_ROWS) {
-            const int64_t rows = least(BACK_ROWS, out - row), cols = least(BACK_COLS, in - col);
+            const int64_t rows = rls_least(BACK_ROWS, out - row), cols = rls_least(BACK_COLS, in - col);
             widen(dtype, in, w, row, rows, col, cols, tile);
             rls_gemm(RLS_F32, 'N', 'N', cols, tokens, rows, 1.0, tile, cols, y + row, ldy,
                      row == 0 ? (double)beta : 1.0, x + col, ldx);

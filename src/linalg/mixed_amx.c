@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/dtype.h"
+#include "base/least.h"
 #include "base/memory.h"
 #include "base/threads.h"
 
@@ -38,11 +39,6 @@ typedef struct {
     rls_amx_steps steps;
 } product;
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* The weights in work from `line` on (rows of W, going back columns), where they lie. */
 static const char *weights_at(const product *p, int64_t line)
 {
@@ -56,8 +52,9 @@ static rls_amx_operand take_plain(const product *p, room *r, int64_t line, int64
     const int64_t row = p->depth * 2, bytes = p->steps.whole * RLS_AMX_TILE_BYTES;
     if (p->back) {
         for (int64_t l = 0; l < lines; l += RLS_AMX_LINES)
-            p->amx->pair(p->depth, least(lines - l, RLS_AMX_LINES), (const uint16_t *)(const void *)from + l,
-                         p->in, r->weights + l / RLS_AMX_LINES * bytes);
+            p->amx->pair(p->depth, rls_least(lines - l, RLS_AMX_LINES),
+                         (const uint16_t *)(const void *)from + l, p->in,
+                         r->weights + l / RLS_AMX_LINES * bytes);
         return (rls_amx_operand){r->weights, RLS_AMX_TILE_BYTES / RLS_AMX_LINES, RLS_AMX_TILE_BYTES, bytes};
     }
     if (lines == PAIR && p->depth % RLS_AMX_DEPTH == 0)
@@ -87,7 +84,7 @@ static rls_amx_operand take_split(const product *p, room *r, int64_t line, int64
         p->amx->pack(&(rls_amx_panel){.data = data + (p->back ? l : l * ld),
                                       .line = p->back ? 1 : ld,
                                       .k = p->back ? ld : 1,
-                                      .lines = least(lines - l, RLS_AMX_LINES),
+                                      .lines = rls_least(lines - l, RLS_AMX_LINES),
                                       .depth = p->depth,
                                       .alpha = 1.0F},
                      p->steps, p->back, r->weights + l / RLS_AMX_LINES * bytes);
@@ -97,7 +94,7 @@ static rls_amx_operand take_split(const product *p, room *r, int64_t line, int64
 /* The weights that follow, which are fetched meanwhile. */
 static rls_amx_fetch after(const product *p, int64_t line)
 {
-    const int64_t end = p->back ? p->in : p->out, ahead = least(end - line, PAIR);
+    const int64_t end = p->back ? p->in : p->out, ahead = rls_least(end - line, PAIR);
     if (ahead <= 0)
         return (rls_amx_fetch){p->w, 0, 0, 0};
     return (rls_amx_fetch){weights_at(p, line), p->in * p->size, (p->back ? ahead : p->depth) * p->size,
@@ -124,14 +121,14 @@ static void add_block(const product *p, const float *block, int64_t line, int64_
 /* Up to 32 lines of the weight times all tokens in work. */
 static void multiply_lines(const product *p, room *r, int64_t line)
 {
-    const int64_t lines = least((p->back ? p->in : p->out) - line, PAIR), bytes = rls_amx_bytes(p->steps);
+    const int64_t lines = rls_least((p->back ? p->in : p->out) - line, PAIR), bytes = rls_amx_bytes(p->steps);
     const bool plain = p->dtype == RLS_BF16;
     const rls_amx_operand weights = plain ? take_plain(p, r, line, lines) : take_split(p, r, line, lines);
     rls_amx_fetch next = after(p, line + PAIR);
     const int64_t pairs = (p->tokens + PAIR - 1) / PAIR, share = (next.columns + pairs - 1) / pairs;
     const int w = lines > RLS_AMX_LINES;
     for (int64_t token = 0; token < p->tokens; token += PAIR) {
-        const int64_t tokens = least(p->tokens - token, PAIR);
+        const int64_t tokens = rls_least(p->tokens - token, PAIR);
         const rls_amx_operand activations = rls_amx_packed(p->panel + token / RLS_AMX_LINES * bytes, bytes);
         const int t = tokens > RLS_AMX_LINES;
         const rls_amx_fetch now = rls_amx_share(&next, share);
@@ -159,7 +156,7 @@ static void multiply_part(product *p, room *rooms, int threads)
             p->amx->pack(&(rls_amx_panel){.data = p->from + p->k + (p->token + t) * p->ld_from,
                                           .line = p->ld_from,
                                           .k = 1,
-                                          .lines = least(p->tokens - t, RLS_AMX_LINES),
+                                          .lines = rls_least(p->tokens - t, RLS_AMX_LINES),
                                           .depth = p->depth,
                                           .alpha = 1.0F},
                          p->steps, !p->back, p->panel + t / RLS_AMX_LINES * bytes);
@@ -180,9 +177,9 @@ static rls_status multiply(rls_context *ctx, product *p, int64_t all)
         status = rls_alloc(ctx, threads, sizeof(room), &rooms);
     p->panel = panel;
     for (p->token = 0; p->token < all && status == RLS_OK; p->token += p->tokens) {
-        p->tokens = least(all - p->token, TOKENS);
+        p->tokens = rls_least(all - p->token, TOKENS);
         for (p->k = 0; p->k < end; p->k += p->depth) {
-            p->depth = least(end - p->k, DEPTH);
+            p->depth = rls_least(end - p->k, DEPTH);
             p->steps = rls_amx_cut(p->depth, false);
             multiply_part(p, rooms, threads);
         }

@@ -2,6 +2,7 @@
 #ifndef LINALG_TILES_ROOM_H
 #define LINALG_TILES_ROOM_H
 
+#include "base/least.h"
 #include "base/threads.h"
 #include "linalg/amx.h"
 #include "linalg/micro.h"
@@ -36,16 +37,6 @@ static inline int64_t rls_column_blocks(int64_t u)
 static inline int64_t rls_column_block(int64_t u, int64_t blocks, int64_t b)
 {
     return u * b / blocks;
-}
-
-static inline int64_t rls_least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static inline int64_t rls_most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
 }
 
 /* The first local row of column jl that counts: from the diagonal on, or strictly below it. */

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/least.h"
 #include "base/memory.h"
 #include "base/simd.h"
 #include "base/threads.h"
@@ -9,16 +10,6 @@
 #include "llm/ops.h"
 
 enum { QUERY_TILE = 128 };
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
 
 static float scale_of(const rls_architecture *arch)
 {
@@ -34,14 +25,14 @@ static int64_t kv_of(const rls_attention *a, int64_t h)
 /* The first token that token t of a sequence sees. */
 static int64_t first_seen(const rls_architecture *arch, int64_t t)
 {
-    return arch->window > 0 ? most(0, t - arch->window + 1) : 0;
+    return arch->window > 0 ? rls_most(0, t - arch->window + 1) : 0;
 }
 
 static int64_t longest(const rls_attention *a)
 {
     int64_t length = 0;
     for (int64_t s = 0; s < a->sequences; s++)
-        length = most(length, a->start[s + 1] - a->start[s]);
+        length = rls_most(length, a->start[s + 1] - a->start[s]);
     return length;
 }
 
@@ -115,7 +106,7 @@ typedef struct {
 
 static tile tile_at(const rls_architecture *arch, int64_t query, int64_t length)
 {
-    const int64_t queries = least(QUERY_TILE, length - query), key = first_seen(arch, query);
+    const int64_t queries = rls_least(QUERY_TILE, length - query), key = first_seen(arch, query);
     return (tile){query, queries, key, query + queries - key};
 }
 
@@ -153,7 +144,7 @@ rls_status rls_attend(rls_context *ctx, const rls_attention *a, const float *q, 
                       const float *v, int64_t ld, float *out, int64_t ldo, float *log_sum)
 {
     const rls_architecture *arch = a->arch;
-    const int64_t width = arch->head_dim, length = longest(a), room = least(QUERY_TILE, length) * length;
+    const int64_t width = arch->head_dim, length = longest(a), room = rls_least(QUERY_TILE, length) * length;
     void *scores = NULL;
     if (a->heads == 0 || length == 0)
         return RLS_OK;
@@ -209,7 +200,7 @@ rls_status rls_attend_back(rls_context *ctx, const rls_attention *a, const float
                            const float *log_sum, float *dq, float *dk, float *dv, int64_t ldd)
 {
     const rls_architecture *arch = a->arch;
-    const int64_t width = arch->head_dim, length = longest(a), room = least(QUERY_TILE, length) * length;
+    const int64_t width = arch->head_dim, length = longest(a), room = rls_least(QUERY_TILE, length) * length;
     void *scores = NULL;
     if (length == 0)
         return RLS_OK;

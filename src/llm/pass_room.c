@@ -1,6 +1,7 @@
 /* The memory of passes: arrays made when they are first needed, kept from one pass to the next. */
 #include <stdlib.h>
 
+#include "base/least.h"
 #include "base/memory.h"
 #include "llm/pass_state.h"
 
@@ -14,16 +15,11 @@ static int64_t ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 int64_t rls_head_columns(const rls_architecture *arch, int tensor_ranks)
 {
     const int64_t column = ceil_div(arch->vocab, tensor_ranks) * (int64_t)sizeof(float);
     const int64_t columns = HEAD_BYTES / column;
-    return columns < 1 ? 1 : least(columns, RLS_HEAD_COLUMNS);
+    return columns < 1 ? 1 : rls_least(columns, RLS_HEAD_COLUMNS);
 }
 
 static int64_t kept_rows(const rls_rows *rows)
@@ -35,7 +31,7 @@ double rls_pass_bytes(const rls_architecture *arch, int tensor_ranks, int64_t to
 {
     const int64_t heads = ceil_div(arch->heads, tensor_ranks);
     const int64_t group = arch->heads / arch->kv_heads; /* query heads that share a key-value head */
-    const int64_t kv_heads = least(arch->kv_heads, ceil_div(heads, group) + (heads % group != 0));
+    const int64_t kv_heads = rls_least(arch->kv_heads, ceil_div(heads, group) + (heads % group != 0));
     const int64_t inner = ceil_div(arch->inner, tensor_ranks);
     const rls_rows rows = {.hidden = arch->hidden,
                            .q = heads * arch->head_dim,
