@@ -30,7 +30,7 @@ struct rls_config_anchor {
 };
 struct rls_config_state {
     rls_dtype dtype;
-    int64_t step; /* 0: automatic, see session/cut.h */
+    int64_t step; /* 0: automatic, see run/cut.h */
 };
 struct rls_config_grid {
     int64_t block;

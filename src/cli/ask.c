@@ -1,5 +1,5 @@
 /* rlsedit ask: continues prompts. */
-#include "session/ask.h"
+#include "llm/ask.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -6,8 +6,8 @@
 #include "cli/limits.h"
 #include "cli/options.h"
 #include "cli/print.h"
-#include "session/edit.h"
-#include "session/inspect.h"
+#include "inspect/inspect.h"
+#include "run/edit.h"
 
 struct choices {
     const char *model, *stream, *facts, *on_error, *hparams, *run, *resume, *walltime;

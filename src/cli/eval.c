@@ -1,5 +1,5 @@
 /* rlsedit eval: what an edited model has learnt, kept and forgotten. */
-#include "session/eval.h"
+#include "eval/eval.h"
 
 #include <stdio.h>
 

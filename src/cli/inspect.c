@@ -6,7 +6,7 @@
 #include "cli/options.h"
 #include "cli/print.h"
 #include "cli/print_json.h"
-#include "session/inspect.h"
+#include "inspect/inspect.h"
 #include "store/problem.h"
 
 struct choices {

@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "cli/cli.h"
 #include "cli/options.h"
-#include "session/moments.h"
+#include "moments/moments.h"
 
 struct choices {
     const char *model, *text, *field, *out, *layers, *module, *dtype, *resume, *walltime;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/context.h"
-#include "session/score.h"
+#include "llm/score.h"
 
 /* "80.7 %", or "-" when there is none. */
 static const char *percent(double share, char text[16])

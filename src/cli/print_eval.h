@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "session/eval.h"
+#include "eval/eval.h"
 
 /* Writes shares before and after, retention, and the examples. Not collective. Errors stay with `out`
  * (ferror). */

@@ -5,7 +5,7 @@
 #include "base/context.h"
 #include "cli/cli.h"
 #include "cli/options.h"
-#include "session/report.h"
+#include "report/report.h"
 
 struct choices {
     const char *run;

@@ -1,5 +1,5 @@
 /* rlsedit score: how probable a model finds texts. */
-#include "session/score.h"
+#include "llm/score.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -3,7 +3,7 @@
 #define LLM_ARCHITECTURE_PARSE_H
 
 #include "llm/architecture_keys.h"
-#include "llm/model_text.h"
+#include "store/model_text.h"
 
 /* Where a parse is, for its messages. */
 typedef struct {

@@ -13,8 +13,8 @@
 
 #include "llm/architecture.h"
 #include "llm/partition.h"
-#include "llm/tokenizer.h"
 #include "llm/weights.h"
+#include "tokenizer/tokenizer.h"
 
 typedef struct {
     int tensor_ranks;     /* 0: as few as hold the model in the memory there is */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "llm/model_text.h"
+#include "store/model_text.h"
 
 /* The families whose Linear layers are transformers' Conv1D. */
 static const char *const CONV1D_FAMILIES[] = {"gpt2", "openai-gpt", "imagegpt", "decision_transformer"};

@@ -2,7 +2,7 @@
 #ifndef LLM_PROMPT_H
 #define LLM_PROMPT_H
 
-#include "llm/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 /* Appends the ids of a prompt and the target that follows it (with its leading space), encoded together, as
  * they would be read, with what the tokenizer puts before a text.

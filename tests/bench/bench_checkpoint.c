@@ -27,7 +27,7 @@
 #include "bench/options.h"
 #include "linalg/symmetric.h"
 #include "rlsedit/rlsedit.h"
-#include "session/checkpoint_policy.h"
+#include "run/checkpoint_policy.h"
 #include "store/checkpoint.h"
 #include "store/digest.h"
 #include "store/file_util.h"

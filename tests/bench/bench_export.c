@@ -29,9 +29,9 @@
 #include "bench/median.h"
 #include "bench/options.h"
 #include "rlsedit/rlsedit.h"
-#include "session/fingerprint.h"
 #include "store/export.h"
 #include "store/file_util.h"
+#include "store/fingerprint.h"
 #include "store/tensor_io.h"
 
 enum {

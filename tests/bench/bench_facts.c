@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "corpus/facts.h"
 #include "rlsedit/rlsedit.h"
-#include "session/facts.h"
 
 static const char *const words[] = {"alpha",  "river",  "Danielle", "Darrieux", "language", "mother",
                                     "tongue", "Paris",  "French",   "English",  "mountain", "professional",

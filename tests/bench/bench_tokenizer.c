@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "llm/tokenizer.h"
 #include "store/file_util.h"
+#include "tokenizer/tokenizer.h"
 
 enum { REPEATS = 3 };
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "corpus/facts_parse.h"
 #include "fuzz/fuzz.h"
-#include "session/facts_parse.h"
 
 static void must_be_text(const char *text)
 {

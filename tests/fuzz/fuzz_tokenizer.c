@@ -8,7 +8,7 @@
 
 #include "base/utf8.h"
 #include "fuzz/fuzz.h"
-#include "llm/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 static const char FIXED[] =
     "{\"added_tokens\":[{\"id\":300,\"content\":\"<s>\",\"single_word\":false,\"lstrip\":true,\"rstrip\":"

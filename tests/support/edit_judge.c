@@ -11,7 +11,7 @@
 
 #include "base/config.h"
 #include "base/dtype.h"
-#include "session/edit.h"
+#include "run/edit.h"
 #include "store/model_dir.h"
 
 /* Relative errors allowed, for each state type: of D, and of all figures (the log has 12 digits). */

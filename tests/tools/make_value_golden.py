@@ -5,7 +5,7 @@
 
 Not needed to build or test. Needs torch, transformers 5.
 
-The search is written from its description (src/session/value_search.h) for one fact at a time, with padded
+The search is written from its description (src/live/value_search.h) for one fact at a time, with padded
 sequences, autograd and torch's Adam.
 
     block, options, contexts, facts     what is searched and how; facts as `rlsedit edit` reads them

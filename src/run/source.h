@@ -1,0 +1,60 @@
+/*
+ * Where batches come from. The loop sees only this: a recorded stream, or facts edited on the live model
+ * (live/batch.h). A source gives each layer's share of a batch when the layer's turn comes, so that its
+ * keys can depend on the layers edited before.
+ */
+#ifndef RUN_SOURCE_H
+#define RUN_SOURCE_H
+
+#include "run/states.h"
+
+typedef struct rls_source rls_source;
+
+/* What a kind of source does. All functions are collective. */
+typedef struct {
+    rls_status (*get)(rls_source *source, int layer, int64_t first, int64_t count, rls_batch *out);
+    void (*destroy)(rls_source *source);
+} rls_source_kind;
+
+/* Base of every source. */
+struct rls_source {
+    const rls_source_kind *kind;
+    rls_states *states;
+    int64_t edits;           /* how many there are */
+    const int64_t *case_ids; /* see rls_source_case_ids */
+};
+
+/* Allocates a source of `bytes` bytes, beginning with its base, and an array of layer_bytes a layer, all zero
+ * but the base. Collective. Its kind's destroy frees both. Returns RLS_ERR_MEMORY; then both are NULL. */
+RLS_NODISCARD rls_status rls_source_create(const rls_source_kind *kind, rls_states *states, int64_t edits,
+                                           size_t bytes, size_t layer_bytes, rls_source **out, void **layers);
+
+/* Edits [first, first + count) for a layer (its index): this rank's share, as targets, or as residuals with
+ * room for the targets that the step makes of them. Collective. Layer by layer, each right before its step.
+ * The vectors stay the source's and hold until layer 0 is asked for again, so that the batch can be put into
+ * the journal when all layers have been stepped. */
+static inline rls_status rls_source_get(rls_source *source, int layer, int64_t first, int64_t count,
+                                        rls_batch *out)
+{
+    return source->kind->get(source, layer, first, count, out);
+}
+
+/* Frees the source and sets *source to NULL. Collective. NULL is accepted. */
+static inline void rls_source_destroy(rls_source **source)
+{
+    if (*source != NULL)
+        (*source)->kind->destroy(*source);
+    *source = NULL;
+}
+
+/* This rank's share of the case_ids of the batch given last; NULL when there are none. Not collective. */
+static inline const int64_t *rls_source_case_ids(const rls_source *source)
+{
+    return source->case_ids;
+}
+
+/* A recorded stream (open as long as the source is used), read for the states' layers. Collective.
+ * Returns RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_recorded_source(rls_states *states, rls_stream *stream, rls_source **out);
+
+#endif
