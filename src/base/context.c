@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fault.h"
-
 static rls_status open_rank_log(rls_context *ctx)
 {
     const char *dir = getenv("RLSEDIT_LOG");
@@ -39,7 +37,20 @@ static rls_context *context_on(MPI_Comm comm)
     MPI_Comm_rank(ctx->comm, &ctx->rank);
     MPI_Comm_size(ctx->comm, &ctx->size);
     ctx->most = RLS_LOG_INFO;
+    ctx->fault.phase = RLS_FAULT_COUNT;
     return ctx;
+}
+
+rls_status rls_fault_setup(rls_context *ctx)
+{
+    const char *wanted = getenv("RLSEDIT_FAULT");
+    if (rls_fault_plan_parse(wanted, &ctx->fault))
+        return RLS_OK;
+    return rls_fail(ctx, RLS_ERR_USAGE,
+                    "RLSEDIT_FAULT=%.200s: not phase:action[:rank[:occurrence]] with action error, kill or "
+                    "stall (rlsedit help faults lists "
+                    "the phases)",
+                    wanted);
 }
 
 rls_status rls_context_create(MPI_Comm comm, rls_context **out)

@@ -5,18 +5,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "base/fault_plan.h"
 #include "base/profile.h"
 #include "rlsedit/context.h"
 
 enum { RLS_MESSAGE_MAX = 2048 };
-
-/* What RLSEDIT_FAULT asks for; see base/fault.h. */
-typedef enum { RLS_FAULT_NONE, RLS_FAULT_ERROR, RLS_FAULT_KILL, RLS_FAULT_STALL } rls_fault_action;
-typedef struct {
-    int phase;
-    rls_fault_action action;
-    long rank, occurrence; /* rank -1: all */
-} rls_fault_plan;
 
 struct rls_context {
     MPI_Comm comm;
@@ -30,10 +23,14 @@ struct rls_context {
     FILE *rank_log;
     bool part; /* of rls_context_split: the log file is another context's */
     rls_profile profile;
-    rls_fault_plan fault;
+    rls_fault_plan fault;      /* of RLSEDIT_FAULT */
     bool amx_known;            /* whether the next one is */
     const struct rls_amx *amx; /* this processor's matrix unit, or NULL: see linalg/amx.h */
 };
+
+/* Reads RLSEDIT_FAULT into the context. Not collective. Returns RLS_ERR_USAGE when it cannot be understood.
+ */
+RLS_NODISCARD rls_status rls_fault_setup(rls_context *ctx);
 
 /* Makes a context for each part of ctx's ranks: those with the same colour >= 0, in rank order. It logs to
  * the same file of this rank (not to the sink) and injects no faults. Collective. ctx must outlive *out; free

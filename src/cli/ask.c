@@ -138,7 +138,7 @@ rls_status rls_cli_ask(rls_context *ctx, int argc, char **argv, const volatile s
                                          .temperature = choices.temperature,
                                          .seed = (uint64_t)choices.seed,
                                          .tensor_ranks = (int)choices.tensor_ranks};
-        status = rls_session_ask(ctx, &request, &answers);
+        status = rls_ask(ctx, &request, &answers);
         if (status == RLS_OK)
             status = rls_agree(ctx, print(ctx, &answers, choices.json)); /* rank 0 has them */
     }

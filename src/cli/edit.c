@@ -105,7 +105,7 @@ static rls_status check(rls_context *ctx, const struct choices *c)
 static rls_status show(rls_context *ctx, const char *run)
 {
     json_t *description = NULL;
-    const rls_status status = rls_session_inspect(ctx, run, false, &description);
+    const rls_status status = rls_inspect(ctx, run, false, &description);
     if (status == RLS_OK && rls_context_rank(ctx) == 0)
         rls_inspect_print(description, stdout);
     json_decref(description);
@@ -139,7 +139,7 @@ rls_status rls_cli_edit(rls_context *ctx, int argc, char **argv, const volatile 
                                           .stop_signal = stop,
                                           .verify = choices.verify,
                                           .progress = choices.quiet ? NULL : stderr};
-        status = rls_session_edit(ctx, &request);
+        status = rls_edit(ctx, &request);
         if (status == RLS_OK && !choices.quiet)
             status = show(ctx, choices.run);
     }

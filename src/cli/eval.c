@@ -143,7 +143,7 @@ rls_status rls_cli_eval(rls_context *ctx, int argc, char **argv, const volatile 
                                           .tensor_ranks = (int)choices.tensor_ranks,
                                           .out = choices.out,
                                           .progress = choices.quiet ? NULL : stderr};
-        status = rls_session_eval(ctx, &request, &result);
+        status = rls_eval(ctx, &request, &result);
         if (status == RLS_OK)
             status = rls_agree(ctx, ctx->rank == 0 ? show(ctx, &result, choices.json) : RLS_OK);
     }

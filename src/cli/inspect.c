@@ -76,7 +76,7 @@ rls_status rls_cli_inspect(rls_context *ctx, int argc, char **argv, const volati
     bool done = false;
     rls_status status = rls_options_parse(ctx, &command, argc, argv, &choices, &operands, &done);
     if (status == RLS_OK && !done) {
-        status = rls_session_inspect(ctx, operands.item[0], choices.verify, &description);
+        status = rls_inspect(ctx, operands.item[0], choices.verify, &description);
         if (status == RLS_OK)
             status =
                 rls_agree(ctx, description != NULL ? show_and_judge(ctx, description, &choices) : RLS_OK);

@@ -186,7 +186,7 @@ static rls_status run_import(rls_context *ctx, const struct choices *c, const rl
                                         .dtype = c->dtype != NULL ? &dtype : NULL,
                                         .overwrite = c->overwrite};
     if (status == RLS_OK)
-        status = rls_session_import(ctx, &request);
+        status = rls_moments_import(ctx, &request);
     if (status == RLS_OK && rls_context_rank(ctx) == 0 && !c->quiet)
         printf("%s: second moments of %" PRId64 " layer%s\n", c->out, count, count == 1 ? "" : "s");
     free(memory);
@@ -225,7 +225,7 @@ static rls_status run_corpus(rls_context *ctx, const struct choices *c, const vo
                                          .stop_signal = stop,
                                          .progress = c->quiet ? NULL : stderr};
     if (status == RLS_OK)
-        status = rls_session_moments(ctx, &request, &result);
+        status = rls_moments_make(ctx, &request, &result);
     if (status == RLS_OK && rls_context_rank(ctx) == 0 && !c->quiet)
         printf("%s: second moments of %d layer%s over %" PRId64 " texts, %" PRId64 " keys of length %" PRId64
                ", in %.1f s\n",

@@ -1,4 +1,4 @@
-/* Descriptions of rls_session_inspect as readable text. */
+/* Descriptions of rls_inspect as readable text. */
 #ifndef CLI_PRINT_H
 #define CLI_PRINT_H
 

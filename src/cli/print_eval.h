@@ -1,4 +1,4 @@
-/* The result of rls_session_eval as tables. */
+/* The result of rls_eval as tables. */
 #ifndef CLI_PRINT_EVAL_H
 #define CLI_PRINT_EVAL_H
 

@@ -36,7 +36,7 @@ rls_status rls_cli_report(rls_context *ctx, int argc, char **argv, const volatil
     bool done = false;
     rls_status status = rls_options_parse(ctx, &command, argc, argv, &choices, NULL, &done);
     if (status == RLS_OK && !done)
-        status = rls_session_report(ctx, choices.run, &page);
+        status = rls_report(ctx, choices.run, &page);
     if (page != NULL)
         printf("%s\n", page);
     free(page);

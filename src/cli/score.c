@@ -132,7 +132,7 @@ rls_status rls_cli_score(rls_context *ctx, int argc, char **argv, const volatile
                                            .max_length = choices.max_length,
                                            .tensor_ranks = (int)choices.tensor_ranks,
                                            .progress = choices.quiet ? NULL : stderr};
-        status = rls_session_score(ctx, &request, &result);
+        status = rls_score(ctx, &request, &result);
     }
     if (status == RLS_OK && !done && rls_context_rank(ctx) == 0) {
         const rls_continuation_score total = rls_score_total(&result);

@@ -219,7 +219,7 @@ static rls_status write_result(const evaluation *e)
                                                : RLS_OK);
 }
 
-rls_status rls_session_eval(rls_context *ctx, const rls_eval_request *request, rls_eval_result *out)
+rls_status rls_eval(rls_context *ctx, const rls_eval_request *request, rls_eval_result *out)
 {
     evaluation e = {.ctx = ctx, .request = request, .result = out};
     *out = (rls_eval_result){0};

@@ -60,8 +60,7 @@ typedef struct {
  * freed with rls_eval_free, also after a failure. The figures do not depend on the number of ranks, but for
  * rounding. Returns RLS_ERR_USAGE (an unfinished run; a run of a recorded stream and no facts), RLS_ERR_DATA
  * (run, model, facts or text), RLS_ERR_IO, RLS_ERR_MEMORY, RLS_ERR_NUMERIC. */
-RLS_NODISCARD rls_status rls_session_eval(rls_context *ctx, const rls_eval_request *request,
-                                          rls_eval_result *out);
+RLS_NODISCARD rls_status rls_eval(rls_context *ctx, const rls_eval_request *request, rls_eval_result *out);
 void rls_eval_free(rls_eval_result *result);
 
 /* The result as eval.json has it (docs/formats.md); NULL without memory; free with json_decref. Not

@@ -136,7 +136,7 @@ rls_status rls_inspect_made(rls_context *ctx, const char *path, int failed)
     return failed == 0 ? RLS_OK : rls_fail(ctx, RLS_ERR_MEMORY, "%s: no memory for its description", path);
 }
 
-rls_status rls_session_inspect(rls_context *ctx, const char *path, bool verify, json_t **out)
+rls_status rls_inspect(rls_context *ctx, const char *path, bool verify, json_t **out)
 {
     kind found = KIND_MODEL;
     json_t *description = NULL;

@@ -37,6 +37,6 @@
  * Returns RLS_ERR_DATA when there is nothing at path, nothing known (saying what was looked for), or
  * something damaged (file and fault named) that is neither run nor checkpoint; RLS_ERR_USAGE for verify of
  * something without checksums; RLS_ERR_IO, RLS_ERR_MEMORY. */
-RLS_NODISCARD rls_status rls_session_inspect(rls_context *ctx, const char *path, bool verify, json_t **out);
+RLS_NODISCARD rls_status rls_inspect(rls_context *ctx, const char *path, bool verify, json_t **out);
 
 #endif

@@ -1,18 +1,29 @@
 /*
- * The live source: batches made from facts on the model as it is edited.
+ * Batches made from facts on the model as it is edited.
  *
  * For each batch, z of every fact is searched on the current model (live/value_search.h). Then, layer by
  * layer, the layers below already updated: keys K_i (means over the contexts, of the down projection's input
  * at the subject's last token) and the present output h of the last edited block are read anew, and the
- * layer's targets are V = W K_i + (z - h) / (L - i) (Meng et al. 2023, "Mass-editing memory in a
- * transformer"). A fact's weight w counts in the objective: key, and with it the target, are multiplied by
- * sqrt(w).
+ * layer's residuals are (z - h) / (L - i) (Meng et al. 2023, "Mass-editing memory in a transformer"). A
+ * fact's weight w counts in the objective: key, and with it the residual, are multiplied by sqrt(w).
+ *
+ * What is made of them, and when the model takes the weights that came of it, is the caller's.
  */
 #ifndef LIVE_BATCH_H
 #define LIVE_BATCH_H
 
 #include "live/value_search.h"
-#include "run/source.h"
+#include "rlsedit/editor.h"
+
+/* What batches are made from; all of it outlives them. */
+typedef struct {
+    rls_llm *llm;
+    const rls_facts *facts;
+    const rls_contexts *contexts;
+    const struct rls_config_value *value;
+    const int64_t *blocks; /* the edited ones, ascending */
+    int layers;            /* how many they are */
+} rls_live_options;
 
 /* What searching the values of the last batch came to. Equal on all ranks. */
 typedef struct {
@@ -22,23 +33,26 @@ typedef struct {
     double seconds_search, seconds_keys; /* of the batch, until now */
 } rls_live_report;
 
-/* A live source over facts, which, like the model and the contexts, outlive it. The model takes the states'
- * weights as they are before each reading. Collective. Returns RLS_ERR_MEMORY. */
-RLS_NODISCARD rls_status rls_live_source(rls_states *states, rls_llm *llm, const rls_facts *facts,
-                                         const rls_contexts *contexts, rls_source **out);
+typedef struct rls_live_batch rls_live_batch;
 
-/* The report of a live source's last batch; NULL for another kind. Not collective. */
-const rls_live_report *rls_live_source_report(const rls_source *source);
+/* Makes room for batches. Collective over llm->ctx. Returns RLS_ERR_MEMORY; then *out is NULL. */
+RLS_NODISCARD rls_status rls_live_create(const rls_live_options *options, rls_live_batch **out);
 
-/* Whether the edited layers are what the runtime can replace. Not collective; equal on all ranks. Returns
- * RLS_ERR_CONFIG when the module is not the model's down projection, a layer is not there or they do not
- * ascend.
- */
-RLS_NODISCARD rls_status rls_live_layers(const rls_inputs *inputs, const rls_architecture *arch);
+/* Frees it and sets *live to NULL. Not collective. NULL is accepted. */
+void rls_live_destroy(rls_live_batch **live);
 
-/* Tokenises all facts, dealt over the ranks, so that a bad one is named before any expensive work.
- * Collective over llm->ctx. Returns RLS_ERR_DATA naming the line, RLS_ERR_USAGE for one beyond the token
- * budget. */
-RLS_NODISCARD rls_status rls_live_check(rls_llm *llm, const rls_facts *facts, const rls_contexts *contexts);
+/* Begins the batch of facts [first, first + count): they are dealt over the ranks, and their z searched.
+ * Collective. Returns RLS_ERR_DATA for a fact that cannot be edited, RLS_ERR_NUMERIC, RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_live_search(rls_live_batch *live, int64_t first, int64_t count);
+
+/* This rank's share of the batch at an edited layer (its index), on the model as it is: keys [n, .] and
+ * residuals [m, .]. They stay the batch's and hold until the layer is read again. Collective. Returns
+ * RLS_ERR_NUMERIC, RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_live_read(rls_live_batch *live, int layer, rls_vectors *keys,
+                                       rls_vectors *residuals);
+
+/* The case_ids of this rank's share of the batch, and what its search came to. Not collective. */
+const int64_t *rls_live_case_ids(const rls_live_batch *live);
+const rls_live_report *rls_live_batch_report(const rls_live_batch *live);
 
 #endif

@@ -1,7 +1,7 @@
-/* rope_scaling, as transformers up to version 4 writes it, and rope_parameters, as version 5 does. */
+#include "llm/architecture_rope.h"
+
 #include <string.h>
 
-#include "llm/architecture_parse.h"
 #include "store/safetensors.h"
 
 typedef enum { UNSCALED = 1U, LINEAR = 2U, LLAMA3 = 4U, ANY = 7U } rope_kinds;

@@ -298,7 +298,7 @@ static rls_status answer_all(rls_llm *llm, prompt_list *p, rls_answers *out)
     return status;
 }
 
-rls_status rls_session_ask(rls_context *ctx, const rls_ask_request *request, rls_answers *out)
+rls_status rls_ask(rls_context *ctx, const rls_ask_request *request, rls_answers *out)
 {
     prompt_list prompts;
     rls_llm *llm = NULL;

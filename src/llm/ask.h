@@ -39,7 +39,7 @@ typedef struct {
  * prompts, but for the seed's: prompt i draws from stream i.
  * Returns RLS_ERR_DATA naming the prompt (empty, not UTF-8 with the byte offset, beyond the context) or what
  * is wrong with model or file, RLS_ERR_USAGE, RLS_ERR_IO, RLS_ERR_MEMORY, RLS_ERR_NUMERIC. */
-RLS_NODISCARD rls_status rls_session_ask(rls_context *ctx, const rls_ask_request *request, rls_answers *out);
+RLS_NODISCARD rls_status rls_ask(rls_context *ctx, const rls_ask_request *request, rls_answers *out);
 
 /* The same with an open model; the request's model and tensor_ranks are ignored. Also returns RLS_ERR_USAGE
  * for a prompt beyond the model's token budget. Collective over llm->ctx. */

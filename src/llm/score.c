@@ -120,7 +120,7 @@ static rls_status make_result(rls_context *ctx, const rls_corpus *corpus, int64_
     return status;
 }
 
-rls_status rls_session_score(rls_context *ctx, const rls_score_request *request, rls_score_result *out)
+rls_status rls_score(rls_context *ctx, const rls_score_request *request, rls_score_result *out)
 {
     rls_corpus *corpus = NULL;
     int32_t *length = NULL;

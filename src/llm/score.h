@@ -34,8 +34,7 @@ double rls_perplexity(const rls_continuation_score *score);
  * number of ranks (up to rounding) nor on how texts are packed.
  * Returns RLS_ERR_DATA (the model or the corpus; a text longer than the context, by line), RLS_ERR_USAGE
  * (max_length beyond the context), RLS_ERR_IO, RLS_ERR_MEMORY, RLS_ERR_NUMERIC. */
-RLS_NODISCARD rls_status rls_session_score(rls_context *ctx, const rls_score_request *request,
-                                           rls_score_result *out);
+RLS_NODISCARD rls_status rls_score(rls_context *ctx, const rls_score_request *request, rls_score_result *out);
 void rls_score_free(rls_score_result *result);
 
 /* Scores the first `count` texts of a corpus with an open model. length [count]: the tokens of each, at most

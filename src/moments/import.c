@@ -209,7 +209,7 @@ static rls_status write_out(importing *m)
     return status;
 }
 
-rls_status rls_session_import(rls_context *ctx, const rls_import_request *request)
+rls_status rls_moments_import(rls_context *ctx, const rls_import_request *request)
 {
     importing m = {.ctx = ctx, .request = request};
     int lock = -1;

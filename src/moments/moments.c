@@ -173,8 +173,7 @@ static rls_status finish(rls_moments_run *run)
     return status;
 }
 
-rls_status rls_session_moments(rls_context *ctx, const rls_moments_request *request,
-                               rls_moments_result *result)
+rls_status rls_moments_make(rls_context *ctx, const rls_moments_request *request, rls_moments_result *result)
 {
     rls_moments_run run = {.ctx = ctx, .request = request, .lock = -1, .change = -1.0};
     const double start = rls_profile_start();

@@ -54,8 +54,8 @@ typedef struct {
  * Collective. Returns RLS_STOPPED when asked to stop (all saved), RLS_ERR_USAGE (also when `out` is there, or
  * when OUT.partial is of another model, corpus or option: which is named), RLS_ERR_DATA, RLS_ERR_MEMORY,
  * RLS_ERR_NUMERIC, RLS_ERR_IO. */
-RLS_NODISCARD rls_status rls_session_moments(rls_context *ctx, const rls_moments_request *request,
-                                             rls_moments_result *result);
+RLS_NODISCARD rls_status rls_moments_make(rls_context *ctx, const rls_moments_request *request,
+                                          rls_moments_result *result);
 
 typedef struct {
     const char *const *files; /* FILE.npz, or LAYER=FILE.npz; the layer is otherwise taken from the name */
@@ -69,6 +69,6 @@ typedef struct {
 /* Writes second moments from statistics files as store/npz.h has them.
  * Collective. Memory: n^2 elements a file over all ranks. Returns RLS_ERR_USAGE (a layer that is named twice
  * or not at all, `out` that is there), RLS_ERR_DATA, RLS_ERR_MEMORY, RLS_ERR_IO. */
-RLS_NODISCARD rls_status rls_session_import(rls_context *ctx, const rls_import_request *request);
+RLS_NODISCARD rls_status rls_moments_import(rls_context *ctx, const rls_import_request *request);
 
 #endif

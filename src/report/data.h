@@ -49,10 +49,10 @@ typedef struct {
 } rls_report_log;
 
 typedef struct {
-    json_t *about;    /* rls_session_inspect's; not owned */
+    json_t *about;    /* rls_inspect's; not owned */
     json_t *summary;  /* borrowed from it; NULL: the run is not finished */
     json_t *eval;     /* eval.json; NULL: there is none that is sound */
-    json_t *problems; /* [{path, problem}]: of files that rls_session_inspect does not know */
+    json_t *problems; /* [{path, problem}]: of files that rls_inspect does not know */
     json_t *identity; /* run.json; NULL: damaged */
     char *config;     /* config.yaml as UTF-8; NULL */
     double lambda;    /* of it; NAN */
@@ -62,7 +62,7 @@ typedef struct {
 } rls_report_data;
 
 /* Reads what there is of the run at path. What is missing stays empty, what is damaged becomes a problem.
- * about: the run's description (rls_session_inspect), which must outlive *out. Returns RLS_ERR_MEMORY. Free
+ * about: the run's description (rls_inspect), which must outlive *out. Returns RLS_ERR_MEMORY. Free
  * with rls_report_data_free, after a failure too. */
 RLS_NODISCARD rls_status rls_report_read(rls_context *ctx, const char *path, json_t *about,
                                          rls_report_data *out);

@@ -80,11 +80,11 @@ static rls_status report_on_root(rls_context *ctx, const char *run, json_t *abou
     return status;
 }
 
-rls_status rls_session_report(rls_context *ctx, const char *run, char **page)
+rls_status rls_report(rls_context *ctx, const char *run, char **page)
 {
     json_t *about = NULL;
     *page = NULL;
-    rls_status status = rls_session_inspect(ctx, run, false, &about);
+    rls_status status = rls_inspect(ctx, run, false, &about);
     if (status == RLS_OK)
         status = rls_agree(ctx, ctx->rank == 0 ? report_on_root(ctx, run, about, page) : RLS_OK);
     if (status != RLS_OK) {

@@ -9,6 +9,6 @@
  * *page: the page's path on rank 0, NULL on the others and after a failure; free with free().
  * Returns RLS_ERR_DATA when run is no run directory, RLS_ERR_USAGE when gnuplot cannot be run (nothing is
  * written then), RLS_ERR_INTERNAL when it refuses a picture, RLS_ERR_IO, RLS_ERR_MEMORY. */
-RLS_NODISCARD rls_status rls_session_report(rls_context *ctx, const char *run, char **page);
+RLS_NODISCARD rls_status rls_report(rls_context *ctx, const char *run, char **page);
 
 #endif

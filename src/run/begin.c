@@ -1,27 +1,16 @@
-/* How a run begins: new, or resumed from what its directory holds. */
+#include "run/begin.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/share.h"
-#include "run/begin.h"
 #include "run/cut.h"
 #include "run/hparams.h"
-#include "store/fingerprint.h"
-
-/* The absolute path of something that shall be there, on all ranks; NULL stays NULL. */
-static rls_status absolute_path(rls_context *ctx, const char *path, char **out)
-{
-    rls_status status = RLS_OK;
-    *out = NULL;
-    if (path == NULL)
-        return RLS_OK;
-    if (ctx->rank == 0 && (*out = realpath(path, NULL)) == NULL)
-        status = rls_strdup(ctx, path, out); /* whoever opens it says what is wrong with it */
-    return rls_share_text(ctx, status, out);
-}
+#include "run/live_source.h"
+#include "run/prepare.h"
+#include "run/resume.h"
 
 /* An export copies whatever the model's directory holds: a run directory in it would end up in itself. Rank
  * 0. */
@@ -49,70 +38,6 @@ static rls_status check_not_inside(rls_context *ctx, const char *model, const ch
     return status;
 }
 
-rls_status rls_begin_paths(rls_run *run)
-{
-    rls_context *ctx = run->ctx;
-    void *reports = NULL;
-    rls_status status = rls_run_dir_path(ctx, run->dir, "stream", &run->journal_path);
-    if (status == RLS_OK)
-        status = rls_run_dir_path(ctx, run->dir, "checkpoints", &run->checkpoints_path);
-    if (status == RLS_OK)
-        status = rls_run_dir_path(ctx, run->dir, "STOP", &run->stop.file);
-    if (status == RLS_OK)
-        status = rls_alloc_zero(ctx, run->states->count, sizeof(rls_layer_report), &reports);
-    run->reports = reports;
-    return rls_agree(ctx, status);
-}
-
-bool rls_begin_given_targets(const rls_inputs *in)
-{
-    return in->stream != NULL && rls_stream_inquire(in->stream)->kind == RLS_TARGET;
-}
-
-static rls_dtype narrower(rls_dtype a, rls_dtype b)
-{
-    return rls_dtype_size(a) < rls_dtype_size(b) ? a : b;
-}
-
-rls_status rls_begin_open_journal(rls_run *run, int64_t next)
-{
-    const rls_inputs *in = run->inputs;
-    const rls_dtype state = run->config->state.dtype;
-    void *layers = NULL;
-    rls_stream_info info = {.has_case_ids = true}; /* facts */
-    if (in->stream != NULL)
-        info = *rls_stream_inquire(in->stream);
-    rls_status status =
-        rls_agree(run->ctx, rls_alloc(run->ctx, in->layer_count, sizeof(rls_stream_layer), &layers));
-    if (status != RLS_OK)
-        return status;
-    rls_stream_layer *layer = layers;
-    const bool targets = rls_begin_given_targets(in);
-    for (int i = 0; i < in->layer_count && status == RLS_OK; i++) {
-        const rls_stream_layer made = {in->layers[i].number, in->layers[i].n, in->layers[i].m, RLS_F32,
-                                       state};
-        const rls_stream_layer *from = &made;
-        if (in->stream != NULL)
-            status = rls_stream_layer_info(in->stream, in->layers[i].number, &from);
-        if (status != RLS_OK)
-            break;
-        layer[i] = *from;
-        layer[i].key_dtype = narrower(from->key_dtype, state);
-        layer[i].value_dtype = targets ? narrower(from->value_dtype, state) : state;
-    }
-    status = rls_agree(run->ctx, status);
-    info.layers = layer;
-    info.layer_count = in->layer_count;
-    info.kind = RLS_TARGET;
-    info.batch = run->config->batch;
-    (void)snprintf(info.module, sizeof info.module, "%s", run->config->model.module);
-    if (status == RLS_OK)
-        status = rls_journal_open(run->ctx, run->journal_path, rls_run_dir_token(run->dir), &info, next,
-                                  run->totals.edits, run->totals.batches, &run->journal);
-    free(layers);
-    return status;
-}
-
 /* The config of a new run: its file, under the hyperparameters', under the overrides. */
 static rls_status new_config(rls_run *run, int64_t *loss_layer)
 {
@@ -137,26 +62,6 @@ static rls_status new_config(rls_run *run, int64_t *loss_layer)
                                                  ngiven + q->nsets, &run->config));
     rls_hparams_free(&given, ngiven);
     free(memory);
-    return status;
-}
-
-rls_status rls_begin_find_inputs(rls_run *run, const char *model, const char *stream, const char *facts)
-{
-    rls_status status = absolute_path(run->ctx, model, &run->paths.model);
-    if (status == RLS_OK)
-        status = absolute_path(run->ctx, stream, &run->paths.stream);
-    if (status == RLS_OK)
-        status = absolute_path(run->ctx, facts, &run->paths.facts);
-    return status;
-}
-
-rls_status rls_begin_open_states(rls_run *run, int64_t step, int64_t loss_layer, const json_t *contexts)
-{
-    const rls_llm_options options = {.tensor_ranks = run->request->tensor_ranks,
-                                     .token_budget = run->request->token_budget};
-    rls_status status = rls_states_prepare(run->inputs, run->request->verify, step, &run->states);
-    if (status == RLS_OK && run->inputs->facts != NULL)
-        status = rls_live_open(run->states, run->paths.model, &options, loss_layer, contexts, &run->live);
     return status;
 }
 
@@ -201,16 +106,16 @@ static rls_status begin_new(rls_run *run)
     if (status == RLS_OK)
         status = rls_agree(ctx, ctx->rank == 0 ? check_not_inside(ctx, q->model, q->run) : RLS_OK);
     if (status == RLS_OK)
-        status = rls_begin_find_inputs(run, q->model, q->stream, q->facts);
+        status = rls_prepare_find_inputs(run, q->model, q->stream, q->facts);
     run->paths.policy = q->skip_bad_facts ? RLS_FACTS_SKIP : RLS_FACTS_STOP;
     run->paths.limit = q->limit;
     if (status == RLS_OK)
         status = rls_inputs_open(ctx, run->config, &run->paths, &run->inputs);
     if (status == RLS_OK)
-        status = rls_begin_open_states(run, rls_cut_step(run->inputs), loss_layer, NULL);
+        status = rls_prepare_open_states(run, rls_cut_step(run->inputs), loss_layer, NULL);
     json_t *fingerprint = NULL;
     if (status == RLS_OK)
-        status = rls_fingerprint_take(run->inputs, &fingerprint);
+        status = rls_inputs_fingerprint(run->inputs, &fingerprint);
     if (status == RLS_OK)
         status = rls_states_start(run->states);
     if (status == RLS_OK)
@@ -220,9 +125,9 @@ static rls_status begin_new(rls_run *run)
         status = rls_run_dir_create(ctx, q->run, rls_config_text(run->config),
                                     ctx->rank == 0 ? json_incref(run->identity) : NULL, &run->dir);
     if (status == RLS_OK)
-        status = rls_begin_paths(run);
+        status = rls_prepare_paths(run);
     if (status == RLS_OK)
-        status = rls_begin_open_journal(run, 0);
+        status = rls_prepare_open_journal(run, 0);
     return status;
 }
 
@@ -235,7 +140,7 @@ rls_status rls_run_begin(rls_run *run)
     run->totals.started = rls_profile_start();
     run->saved_step = -1;
     int64_t only = -1;
-    rls_status status = rls_begin_named_step(ctx, resume, &only);
+    rls_status status = rls_resume_step(ctx, resume, &only);
     if (status == RLS_OK)
         status = rls_stop_seconds_left(ctx, run->request->walltime, &left);
     status = rls_agree(ctx, status);
@@ -245,14 +150,12 @@ rls_status rls_run_begin(rls_run *run)
         status = rls_run_dir_exists(ctx, run->request->run, &exists);
     if (status != RLS_OK)
         return status;
-    status =
-        exists && resume != NULL && strcmp(resume, "never") != 0 ? rls_begin_resumed(run) : begin_new(run);
+    status = exists && resume != NULL && strcmp(resume, "never") != 0 ? rls_run_resume(run) : begin_new(run);
     run->saved_at = rls_profile_start();
     if (status == RLS_OK && !run->finished)
         status = run->inputs->stream != NULL
                      ? rls_recorded_source(run->states, run->inputs->stream, &run->source)
-                     : rls_live_source(run->states, run->live.llm, run->inputs->facts, &run->live.contexts,
-                                       &run->source);
+                     : rls_live_source(run->states, &run->live, &run->source);
     if (status == RLS_OK && !run->finished)
         rls_log(ctx, RLS_LOG_INFO, "%" PRId64 " of %" PRId64 " edits to do, %d layers on %d ranks",
                 run->source->edits - run->totals.edits, run->source->edits, run->states->count, ctx->size);

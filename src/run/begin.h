@@ -1,33 +1,11 @@
-/* What a new run and a resumed one begin with in common. Private to run/begin.c and run/resume.c. */
+/* How a run begins. */
 #ifndef RUN_BEGIN_H
 #define RUN_BEGIN_H
 
 #include "run/run.h"
 
-/* The step that --resume names: "1200", "step-1200"; -1 for auto, and when it is not given. Not collective.
- * Returns RLS_ERR_USAGE. */
-RLS_NODISCARD rls_status rls_begin_named_step(rls_context *ctx, const char *resume, int64_t *step);
-
-/* The absolute places of what the run is made from; NULL stays NULL. Collective. Returns RLS_ERR_MEMORY. */
-RLS_NODISCARD rls_status rls_begin_find_inputs(rls_run *run, const char *model, const char *stream,
-                                               const char *facts);
-
-/* The states' grid, and for facts the language model. Collective. step: of rls_states_prepare; loss_layer,
- * contexts: of rls_live_open. */
-RLS_NODISCARD rls_status rls_begin_open_states(rls_run *run, int64_t step, int64_t loss_layer,
-                                               const json_t *contexts);
-
-/* Paths inside the run directory, and the layers' reports. Collective. Returns RLS_ERR_MEMORY. */
-RLS_NODISCARD rls_status rls_begin_paths(rls_run *run);
-
-/* The journal from segment `next` on, after the run's edits so far. Targets of a recorded stream stay in its
- * own type, which holds them exactly. Collective. Returns what rls_journal_open does. */
-RLS_NODISCARD rls_status rls_begin_open_journal(rls_run *run, int64_t next);
-
-/* Whether the edits' targets do not depend on the weights at the time. Not collective. */
-bool rls_begin_given_targets(const rls_inputs *inputs);
-
-/* Goes on with the run in its directory. Collective. See rls_run_begin. */
-RLS_NODISCARD rls_status rls_begin_resumed(rls_run *run);
+/* Decides between a new and a resumed run, opens and checks the inputs, and brings the states to where the
+ * journal ends. Collective. After a failure too, rls_run_end closes everything. */
+RLS_NODISCARD rls_status rls_run_begin(rls_run *run);
 
 #endif

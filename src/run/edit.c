@@ -5,10 +5,11 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "run/begin.h"
 #include "run/checkpoint_policy.h"
 #include "run/cut.h"
 #include "run/evaluate.h"
-#include "run/run.h"
+#include "run/summary.h"
 #include "store/export.h"
 #include "store/file_util.h"
 
@@ -164,7 +165,7 @@ static rls_status finish(rls_run *run)
     return status;
 }
 
-rls_status rls_session_edit(rls_context *ctx, const rls_edit_request *request)
+rls_status rls_edit(rls_context *ctx, const rls_edit_request *request)
 {
     rls_run run = {.ctx = ctx, .request = request};
     int wanted = request->progress != NULL; /* what rank 0 says */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "store/fingerprint.h"
 #include "store/tensor_io.h"
 
 /* "model.layers.{}.mlp.down_proj" and 4 -> "model.layers.4.mlp.down_proj.weight". */
@@ -230,4 +231,22 @@ void rls_inputs_close(rls_inputs **inputs)
     rls_model_dir_close(&in->model);
     free(in);
     *inputs = NULL;
+}
+
+rls_status rls_inputs_fingerprint(const rls_inputs *in, json_t **out)
+{
+    char facts[33];
+    if (in->facts != NULL)
+        rls_facts_digest(in->facts, facts);
+    const rls_fingerprint_inputs all = {.model = in->model,
+                                        .stream = in->stream,
+                                        .anchor = in->anchor,
+                                        .facts = in->facts != NULL ? facts : NULL,
+                                        .moments = in->moments != NULL ? in->config->anchor.moments : NULL};
+    return rls_fingerprint_take(in->ctx, &all, out);
+}
+
+bool rls_inputs_give_targets(const rls_inputs *in)
+{
+    return in->stream != NULL && rls_stream_inquire(in->stream)->kind == RLS_TARGET;
 }

@@ -2,6 +2,8 @@
 #ifndef RUN_INPUTS_H
 #define RUN_INPUTS_H
 
+#include <jansson.h>
+
 #include "base/config.h"
 #include "corpus/facts.h"
 #include "grid/redistribute.h"
@@ -46,6 +48,12 @@ typedef struct {
  * inputs. Returns RLS_ERR_CONFIG, RLS_ERR_DATA, RLS_ERR_IO, RLS_ERR_MEMORY; on failure *out is NULL. */
 RLS_NODISCARD rls_status rls_inputs_open(rls_context *ctx, const rls_config *config,
                                          const rls_input_paths *paths, rls_inputs **out);
+
+/* The fingerprint of all of it: rls_fingerprint_take. Collective. */
+RLS_NODISCARD rls_status rls_inputs_fingerprint(const rls_inputs *inputs, json_t **out);
+
+/* Whether the edits' targets do not depend on the weights at the time. Not collective. */
+bool rls_inputs_give_targets(const rls_inputs *inputs);
 
 /* Closes everything and sets *inputs to NULL. Collective. NULL is accepted. */
 void rls_inputs_close(rls_inputs **inputs);

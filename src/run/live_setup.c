@@ -1,8 +1,10 @@
 #include "run/live_setup.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
-#include "store/run_dir.h"
+#include "base/memory.h"
+#include "live/check.h"
 
 /* A resumed run goes on with the contexts it began with. */
 static rls_status take_contexts(const rls_states *states, const json_t *saved, rls_live_setup *out)
@@ -17,13 +19,14 @@ static rls_status take_contexts(const rls_states *states, const json_t *saved, r
 }
 
 /* Before the weights are read. Collective. */
-static rls_status check_architecture(const rls_inputs *in, const char *model, int64_t loss_layer)
+static rls_status check_architecture(const rls_inputs *in, const char *model, const int64_t *blocks,
+                                     int64_t loss_layer)
 {
     rls_architecture arch;
     rls_status status = rls_architecture_read(in->ctx, model, &arch);
     if (status != RLS_OK)
         return status;
-    status = rls_live_layers(in, &arch);
+    status = rls_live_check_layers(in->ctx, in->config->model.module, blocks, in->layer_count, &arch);
     if (status == RLS_OK && loss_layer >= 0 && loss_layer != arch.blocks - 1)
         status =
             rls_fail(in->ctx, RLS_ERR_CONFIG,
@@ -41,26 +44,26 @@ rls_status rls_live_open(const rls_states *states, const char *model, const rls_
     *out = (rls_live_setup){0};
     o.reserved = rls_states_bytes(states);
     o.kept_from = in->layers[in->layer_count - 1].number + 1;
-    rls_status status = check_architecture(in, model, loss_layer);
+    void *memory = NULL;
+    rls_status status = rls_agree(ctx, rls_alloc(ctx, in->layer_count, sizeof(int64_t), &memory));
+    out->blocks = memory;
+    for (int i = 0; i < in->layer_count && status == RLS_OK; i++)
+        out->blocks[i] = in->layers[i].number;
+    if (status == RLS_OK)
+        status = check_architecture(in, model, out->blocks, loss_layer);
     if (status == RLS_OK)
         status = rls_llm_open(ctx, model, &o, &out->llm);
     if (status == RLS_OK)
         status = take_contexts(states, contexts, out);
     if (status == RLS_OK)
-        status = rls_live_check(out->llm, in->facts, &out->contexts);
+        status = rls_live_check_facts(out->llm, in->facts, &out->contexts);
     return status;
 }
 
 void rls_live_close(rls_live_setup *setup)
 {
     rls_contexts_free(&setup->contexts);
+    free(setup->blocks);
+    setup->blocks = NULL;
     rls_llm_close(&setup->llm);
-}
-
-json_t *rls_live_line(const rls_live_report *report)
-{
-    return json_pack("{s:o, s:o, s:o, s:I, s:o, s:o}", "loss", rls_json_real(report->loss), "nll",
-                     rls_json_real(report->nll), "learnt", rls_json_real(report->learnt), "steps",
-                     (json_int_t)report->steps, "seconds_search", rls_json_real(report->seconds_search),
-                     "seconds_keys", rls_json_real(report->seconds_keys));
 }

@@ -4,11 +4,13 @@
 
 #include <jansson.h>
 
-#include "live/batch.h"
+#include "live/contexts.h"
+#include "run/states.h"
 
 typedef struct {
     rls_llm *llm; /* NULL: no facts are edited */
     rls_contexts contexts;
+    int64_t *blocks; /* the edited ones, as the inputs' layers */
 } rls_live_setup;
 
 /* Opens the model beside states that are prepared and not started yet, takes the contexts (those of a resumed
@@ -23,8 +25,5 @@ RLS_NODISCARD rls_status rls_live_open(const rls_states *states, const char *mod
 
 /* Collective. */
 void rls_live_close(rls_live_setup *setup);
-
-/* What a line of log.jsonl says of a live batch. NULL when there is no memory. Not collective. */
-json_t *rls_live_line(const rls_live_report *report);
 
 #endif

@@ -1,12 +1,13 @@
-/* How a run goes on: its checkpoint, its journal, and what may not have changed meanwhile. */
+#include "run/resume.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fault.h"
 #include "base/memory.h"
-#include "run/begin.h"
 #include "run/cut.h"
+#include "run/prepare.h"
 #include "store/checkpoint.h"
 #include "store/fingerprint.h"
 
@@ -56,7 +57,7 @@ static rls_status check_config(rls_context *ctx, const rls_config *then, const r
         differs = "anchor.keys";
     else if (then->state.dtype != now->state.dtype)
         differs = "state.dtype";
-    else if (!rls_begin_given_targets(inputs) && then->batch != now->batch)
+    else if (!rls_inputs_give_targets(inputs) && then->batch != now->batch)
         differs = "batch";
     else if (inputs->facts != NULL)
         differs = value_differs(&then->value, &now->value);
@@ -168,7 +169,7 @@ static rls_status load_checkpoint(rls_run *run, int64_t only, resume_point *poin
     return status;
 }
 
-rls_status rls_begin_named_step(rls_context *ctx, const char *resume, int64_t *step)
+rls_status rls_resume_step(rls_context *ctx, const char *resume, int64_t *step)
 {
     *step = -1;
     if (resume == NULL || strcmp(resume, "auto") == 0 || strcmp(resume, "never") == 0)
@@ -252,7 +253,7 @@ static rls_status resume_states(rls_run *run, resume_point *point)
 {
     rls_context *ctx = run->ctx;
     int64_t only = -1;
-    rls_status status = rls_agree(ctx, rls_begin_named_step(ctx, run->request->resume, &only));
+    rls_status status = rls_agree(ctx, rls_resume_step(ctx, run->request->resume, &only));
     if (status == RLS_OK)
         status = rls_journal_examine(ctx, run->journal_path, &point->journal);
     if (status == RLS_OK)
@@ -280,7 +281,7 @@ static rls_status resume_states(rls_run *run, resume_point *point)
     if (status == RLS_OK)
         status = replay(run, point);
     if (status == RLS_OK)
-        status = rls_begin_open_journal(run, point->journal.sound);
+        status = rls_prepare_open_journal(run, point->journal.sound);
     return status;
 }
 
@@ -288,10 +289,10 @@ static rls_status resume_states(rls_run *run, resume_point *point)
 static rls_status check_inputs(rls_run *run)
 {
     json_t *now = NULL;
-    rls_status status = rls_fingerprint_take(run->inputs, &now);
+    rls_status status = rls_inputs_fingerprint(run->inputs, &now);
     if (status == RLS_OK)
-        status = rls_agree(run->ctx, rls_fingerprint_compare(
-                                         run->inputs, json_object_get(run->identity, "fingerprint"), now));
+        status = rls_agree(
+            run->ctx, rls_fingerprint_compare(run->ctx, json_object_get(run->identity, "fingerprint"), now));
     json_decref(now);
     return status;
 }
@@ -301,7 +302,7 @@ static const char *or_saved(const char *given, const json_t *identity, const cha
     return given != NULL ? given : json_string_value(json_object_get(identity, name));
 }
 
-rls_status rls_begin_resumed(rls_run *run)
+rls_status rls_run_resume(rls_run *run)
 {
     rls_context *ctx = run->ctx;
     const rls_edit_request *q = run->request;
@@ -315,9 +316,9 @@ rls_status rls_begin_resumed(rls_run *run)
     if (status == RLS_OK)
         status = rls_run_dir_finished(run->dir, &run->finished);
     if (status == RLS_OK)
-        status = rls_begin_find_inputs(run, or_saved(q->model, run->identity, "model"),
-                                       or_saved(q->stream, run->identity, "stream"),
-                                       or_saved(q->facts, run->identity, "facts"));
+        status = rls_prepare_find_inputs(run, or_saved(q->model, run->identity, "model"),
+                                         or_saved(q->stream, run->identity, "stream"),
+                                         or_saved(q->facts, run->identity, "facts"));
     run->paths.limit = (int64_t)json_integer_value(json_object_get(run->identity, "facts_limit"));
     run->paths.policy =
         json_is_true(json_object_get(run->identity, "facts_skip")) ? RLS_FACTS_SKIP : RLS_FACTS_STOP;
@@ -328,10 +329,10 @@ rls_status rls_begin_resumed(rls_run *run)
     if (status == RLS_OK)
         status = check_inputs(run);
     if (status == RLS_OK && !run->finished)
-        status = rls_begin_open_states(run, resumed_step(run, saved), -1,
-                                       json_object_get(run->identity, "contexts"));
+        status = rls_prepare_open_states(run, resumed_step(run, saved), -1,
+                                         json_object_get(run->identity, "contexts"));
     if (status == RLS_OK && !run->finished)
-        status = rls_begin_paths(run);
+        status = rls_prepare_paths(run);
     if (status == RLS_OK && !run->finished)
         status = resume_states(run, &point);
     rls_config_destroy(&saved);

@@ -100,9 +100,7 @@ static rls_status count_batch(rls_run *run, int64_t part, int64_t done, int64_t 
     const rls_batch_share share = {part, edits, (double)edits / (double)count,
                                    run->step_started + seconds * (double)(done + edits) / (double)count};
     json_t *line = rls_batch_line(run->states, &run->totals, &share, run->reports);
-    const rls_live_report *live = run->source != NULL ? rls_live_source_report(run->source) : NULL;
-    if (line != NULL && live != NULL)
-        (void)json_object_set_new(line, "live", rls_live_line(live));
+    rls_source_describe(run->source, line);
     return rls_run_dir_log(run->dir, line);
 }
 

@@ -4,10 +4,10 @@
 
 #include "base/progress.h"
 #include "base/stop.h"
-#include "run/edit.h"
+#include "run/batch_line.h"
 #include "run/live_setup.h"
+#include "run/request.h"
 #include "run/source.h"
-#include "run/summary.h"
 #include "store/journal.h"
 #include "store/run_dir.h"
 
@@ -41,13 +41,6 @@ typedef struct {
     double last_save_seconds; /* 0: none yet */
     double longest_step;      /* seconds */
 } rls_run;
-
-/* Decides between a new and a resumed run, opens and checks the inputs, and brings the states to where the
- * journal ends. Collective. After a failure too, rls_run_end closes everything. */
-RLS_NODISCARD rls_status rls_run_begin(rls_run *run);
-
-/* The run's summary from the layers' results. NULL when there is no memory. Not collective. */
-json_t *rls_run_summary(const rls_run *run, const rls_layer_result *results);
 
 /* Closes everything. Collective. */
 void rls_run_end(rls_run *run);

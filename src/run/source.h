@@ -1,18 +1,22 @@
 /*
  * Where batches come from. The loop sees only this: a recorded stream, or facts edited on the live model
- * (live/batch.h). A source gives each layer's share of a batch when the layer's turn comes, so that its
+ * (run/live_source.h). A source gives each layer's share of a batch when the layer's turn comes, so that its
  * keys can depend on the layers edited before.
  */
 #ifndef RUN_SOURCE_H
 #define RUN_SOURCE_H
 
+#include <jansson.h>
+
 #include "run/states.h"
 
 typedef struct rls_source rls_source;
 
-/* What a kind of source does. All functions are collective. */
+/* What a kind of source does: a table of functions in its own file. */
 typedef struct {
+    const char *name; /* of what `describe` says in a line of the log */
     rls_status (*get)(rls_source *source, int layer, int64_t first, int64_t count, rls_batch *out);
+    json_t *(*describe)(const rls_source *source); /* NULL: there is nothing to say */
     void (*destroy)(rls_source *source);
 } rls_source_kind;
 
@@ -51,6 +55,14 @@ static inline void rls_source_destroy(rls_source **source)
 static inline const int64_t *rls_source_case_ids(const rls_source *source)
 {
     return source->case_ids;
+}
+
+/* What the source says of the batch given last, for its line in the log: {kind's name: ...}; nothing for a
+ * source, or NULL, that has nothing to say. Not collective. */
+static inline void rls_source_describe(const rls_source *source, json_t *line)
+{
+    if (source != NULL && source->kind->describe != NULL && line != NULL)
+        (void)json_object_set_new(line, source->kind->name, source->kind->describe(source));
 }
 
 /* A recorded stream (open as long as the source is used), read for the states' layers. Collective.

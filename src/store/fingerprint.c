@@ -120,9 +120,8 @@ rls_status rls_fingerprint_file(rls_context *ctx, const char *path, rls_hash *ou
     return status;
 }
 
-rls_status rls_fingerprint_take(const rls_inputs *inputs, json_t **out)
+rls_status rls_fingerprint_take(rls_context *ctx, const rls_fingerprint_inputs *inputs, json_t **out)
 {
-    rls_context *ctx = inputs->ctx;
     const double start = rls_profile_start();
     rls_hash hash = {0, 0};
     json_t *object = json_pack("{s:n, s:n, s:n, s:n, s:n}", "model", "stream", "facts", "moments", "anchor");
@@ -134,13 +133,10 @@ rls_status rls_fingerprint_take(const rls_inputs *inputs, json_t **out)
     if (status == RLS_OK && inputs->stream != NULL &&
         (status = hash_stream(inputs->stream, ctx, &hash)) == RLS_OK)
         add_hash(object, "stream", hash);
-    if (status == RLS_OK && inputs->facts != NULL) {
-        char text[33];
-        rls_facts_digest(inputs->facts, text);
-        (void)json_object_set_new(object, "facts", json_string(text));
-    }
+    if (status == RLS_OK && inputs->facts != NULL)
+        (void)json_object_set_new(object, "facts", json_string(inputs->facts));
     if (status == RLS_OK && inputs->moments != NULL &&
-        (status = hash_whole(ctx, (const char *const *)&inputs->config->anchor.moments, 1, &hash)) == RLS_OK)
+        (status = hash_whole(ctx, &inputs->moments, 1, &hash)) == RLS_OK)
         add_hash(object, "moments", hash);
     if (status == RLS_OK && inputs->anchor != NULL &&
         (status = hash_stream(inputs->anchor, ctx, &hash)) == RLS_OK)
@@ -154,7 +150,7 @@ rls_status rls_fingerprint_take(const rls_inputs *inputs, json_t **out)
     return status;
 }
 
-rls_status rls_fingerprint_compare(const rls_inputs *inputs, const json_t *then, const json_t *now)
+rls_status rls_fingerprint_compare(rls_context *ctx, const json_t *then, const json_t *now)
 {
     static const struct {
         const char *item, *what;
@@ -166,7 +162,7 @@ rls_status rls_fingerprint_compare(const rls_inputs *inputs, const json_t *then,
     for (size_t i = 0; i < sizeof ITEMS / sizeof ITEMS[0]; i++)
         if (!json_equal(json_object_get(then, ITEMS[i].item), json_object_get(now, ITEMS[i].item)))
             return rls_fail(
-                inputs->ctx, RLS_ERR_DATA,
+                ctx, RLS_ERR_DATA,
                 "%s has changed since the run began: resume with what it began with, or begin a new run",
                 ITEMS[i].what);
     return RLS_OK;

@@ -264,7 +264,7 @@ static void test_model(void **state)
         const rls_eval_request request = {
             .model = model, .facts = path, .tensor_ranks = tensor_ranks, .questions = 99};
         rls_eval_result r;
-        assert_all_ok(ctx, rls_session_eval(ctx, &request, &r));
+        assert_all_ok(ctx, rls_eval(ctx, &request, &r));
         assert_all(r.count == COUNT && !r.compared && r.after.ages == COUNT && r.examples == COUNT);
         const rls_eval_metric *kind = r.after.all.kind;
         const double right = (double)RIGHT / COUNT;
@@ -295,7 +295,7 @@ static void test_pieces(void **state)
     write_facts(3, TIMES);
     const rls_eval_request request = {.model = model, .facts = path};
     rls_eval_result r;
-    assert_all_ok(ctx, rls_session_eval(ctx, &request, &r));
+    assert_all_ok(ctx, rls_eval(ctx, &request, &r));
     assert_all_int_equal(r.count, TIMES * COUNT);
     assert_all_le(fabs(r.after.all.kind[RLS_EVAL_EFFICACY].success.mean - 0.6), EXACT);
     assert_all_le(fabs(r.after.all.kind[RLS_EVAL_SAME_SUBJECT].exact.mean - 0.5), EXACT);
@@ -325,7 +325,7 @@ static void test_compared(void **state)
     rls_llm_close(&llm);
     const rls_score_request plain = {.model = model, .text = text_path};
     rls_score_result scores;
-    assert_all_ok(ctx, rls_session_score(ctx, &plain, &scores));
+    assert_all_ok(ctx, rls_score(ctx, &plain, &scores));
     for (int64_t i = 0; i < scores.count; i++) {
         total += scores.score[i].nll;
         tokens += scores.score[i].tokens;
@@ -342,7 +342,7 @@ static void test_compared(void **state)
                                           .questions = 1,
                                           .out = out};
         rls_eval_result r;
-        assert_all_ok(ctx, rls_session_eval(ctx, &request, &r));
+        assert_all_ok(ctx, rls_eval(ctx, &request, &r));
         assert_all(r.count == 3 && r.compared && r.examples == 1 && r.fluency == 2);
         assert_all_int_equal(r.texts, word != 0 ? 2 : 3);
         assert_all_int_equal(r.after.text.tokens, word != 0 ? last[0].tokens + last[1].tokens : tokens);
@@ -382,7 +382,7 @@ static void test_zsre(void **state)
     rls_test_write(path, FACTS, strlen(FACTS));
     const rls_eval_request request = {.model = model, .facts = path};
     rls_eval_result r;
-    assert_all_ok(ctx, rls_session_eval(ctx, &request, &r));
+    assert_all_ok(ctx, rls_eval(ctx, &request, &r));
     const rls_eval_metric *kind = r.after.all.kind;
     assert_all_int_equal(kind[RLS_EVAL_EFFICACY].success.facts, 0);
     assert_all_int_equal(kind[RLS_EVAL_EFFICACY].exact.facts, 2);
@@ -399,7 +399,7 @@ static void refuse(rls_context *ctx, const rls_eval_request *request, rls_status
                    const char *message)
 {
     rls_eval_result r;
-    assert_all_status(ctx, rls_session_eval(ctx, request, &r), expected);
+    assert_all_status(ctx, rls_eval(ctx, request, &r), expected);
     assert_all_message(ctx, message);
     rls_eval_free(&r);
 }

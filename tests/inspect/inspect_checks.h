@@ -1,4 +1,4 @@
-/* What tests of rls_session_inspect look for in a description, which is rank 0's. */
+/* What tests of rls_inspect look for in a description, which is rank 0's. */
 #ifndef TESTS_SESSION_INSPECT_CHECKS_H
 #define TESTS_SESSION_INSPECT_CHECKS_H
 
@@ -50,7 +50,7 @@ static inline bool is_json(const json_t *description)
 static inline void assert_described(rls_context *ctx, const char *path, const char *expected)
 {
     json_t *description = NULL;
-    assert_all_ok(ctx, rls_session_inspect(ctx, path, false, &description));
+    assert_all_ok(ctx, rls_inspect(ctx, path, false, &description));
     assert_all(has(ctx, description, expected));
     assert_all(is_json(description));
     assert_all(description == NULL ||

@@ -25,7 +25,7 @@ static void write_safetensors(const char *name, const char *header, size_t data)
 static void assert_refused(rls_context *ctx, const char *path, const char *message)
 {
     json_t *description = NULL;
-    assert_all_status(ctx, rls_session_inspect(ctx, path, false, &description), RLS_ERR_DATA);
+    assert_all_status(ctx, rls_inspect(ctx, path, false, &description), RLS_ERR_DATA);
     assert_all_message(ctx, message);
     assert_all_message(ctx, path);
     assert_all(description == NULL);
@@ -43,7 +43,7 @@ static void test_model(void **state)
                      "{\"name\": \"model-00001-of-00002.safetensors\", \"bytes\": 3133912, \"tensors\": 28},"
                      "{\"name\": \"model-00002-of-00002.safetensors\", \"bytes\": 3134200, \"tensors\": "
                      "29}]}");
-    assert_all_ok(ctx, rls_session_inspect(ctx, path, false, &description));
+    assert_all_ok(ctx, rls_inspect(ctx, path, false, &description));
     if (description != NULL) {
         json_t *tensors = json_object_get(description, "tensors");
         json_t *first = json_loads("{\"name\": \"model.embed_tokens.weight\", \"dtype\": \"BF16\", \"shape\":"
@@ -95,7 +95,7 @@ static void test_names(void **state)
         "\"data_offsets\":[0,1]},\"\":{\"dtype\":\"U8\",\"shape\":[1,1],\"data_offsets\":[1,2]}}",
         2);
     json_t *description = NULL;
-    assert_all_ok(ctx, rls_session_inspect(ctx, in_scratch("names.safetensors", path), false, &description));
+    assert_all_ok(ctx, rls_inspect(ctx, in_scratch("names.safetensors", path), false, &description));
     assert_all(has(ctx, description, "{\"parameters\": 2, \"dtypes\": {\"U8\": 3}}"));
     assert_all(is_json(description));
     if (description != NULL) {
@@ -113,7 +113,7 @@ static void test_names(void **state)
     json_decref(description);
     /* A path that is not UTF-8 cannot be a JSON string as it is. */
     write_safetensors("\xff.safetensors", "{}", 0);
-    assert_all_ok(ctx, rls_session_inspect(ctx, in_scratch("\xff.safetensors", path), false, &description));
+    assert_all_ok(ctx, rls_inspect(ctx, in_scratch("\xff.safetensors", path), false, &description));
     assert_all(has(ctx, description,
                    "{\"shards\": [{\"name\": \"?.safetensors\", \"bytes\": 10, \"tensors\": 0}]}"));
     assert_all(is_json(description));
@@ -157,7 +157,7 @@ static void test_anchor_keys(void **state)
                      "\"batch\": null, \"case_ids\": false, \"layers\": [{\"layer\": 2, \"n\": 5, \"m\": 0, "
                      "\"key_dtype\": \"float64\", \"value_dtype\": null}]}");
     json_t *description = NULL;
-    assert_all_ok(ctx, rls_session_inspect(ctx, path, false, &description));
+    assert_all_ok(ctx, rls_inspect(ctx, path, false, &description));
     const char *note = json_string_value(json_object_get(description, "note"));
     assert_all(rls_context_rank(ctx) != 0 || (note != NULL && strstr(note, "is missing") != NULL));
     json_decref(description);
@@ -199,7 +199,7 @@ static void test_unknown(void **state)
     assert_refused(ctx, in_scratch("empty", path), "run directory (config.yaml and log.jsonl)");
     json_t *description = NULL;
     rls_test_data(path, "atlas");
-    assert_all_status(ctx, rls_session_inspect(ctx, path, true, &description), RLS_ERR_USAGE);
+    assert_all_status(ctx, rls_inspect(ctx, path, true, &description), RLS_ERR_USAGE);
     assert_all_message(ctx, "no checksums to verify");
     scratch_text("text", "once upon a time");
     assert_refused(ctx, in_scratch("text", path), "not a file of a known kind; looked for a model directory");

@@ -55,7 +55,7 @@ static void test_run(void **state)
                      "\"last_batch\": " LINE "}");
     json_t *description = NULL;
     char model[RLS_TEST_PATH_MAX];
-    assert_all_ok(ctx, rls_session_inspect(ctx, path, false, &description));
+    assert_all_ok(ctx, rls_inspect(ctx, path, false, &description));
     assert_all(description == NULL || strcmp(json_string_value(json_object_get(description, "model")),
                                              in_scratch("run/model", model)) == 0);
     assert_all(description == NULL ||
@@ -91,7 +91,7 @@ static void assert_problems(rls_context *ctx, const char *name, bool verify, siz
 {
     char path[RLS_TEST_PATH_MAX], text[2048];
     json_t *description = NULL;
-    assert_all_ok(ctx, rls_session_inspect(ctx, in_scratch(name, path), verify, &description));
+    assert_all_ok(ctx, rls_inspect(ctx, in_scratch(name, path), verify, &description));
     const json_t *problems = json_object_get(description, "problems");
     bool same = description == NULL || json_array_size(problems) == count;
     for (size_t i = 0; i < json_array_size(problems); i++) {
@@ -144,7 +144,7 @@ static void test_damaged_run(void **state)
                                           "bad-run/run.json: is no rlsedit-run but rlsedit-walk"});
 }
 
-/* Six batches with a checkpoint after each second one, but at the end. Returns what the session does. */
+/* Six batches with a checkpoint after each second one, but at the end. Returns what the run does. */
 static rls_status make_run(rls_context *ctx, edit_data *data, char run[RLS_TEST_PATH_MAX])
 {
     static const char CONFIG[] = "model: {module: 'h.{}.mlp', layers: [0, 3]}\nbatch: 5\n"
@@ -168,7 +168,7 @@ static rls_status make_run(rls_context *ctx, edit_data *data, char run[RLS_TEST_
                                       .model = data->model,
                                       .stream = data->stream,
                                       .run = rls_test_path(run, data->dir, "run")};
-    return rls_session_edit(ctx, &request);
+    return rls_edit(ctx, &request);
 }
 
 /* A problem of just that file is among them. */
@@ -187,7 +187,7 @@ static bool names(const json_t *description, const char *path)
 static void assert_named(rls_context *ctx, const char *run, const char *path, const char *how, size_t at)
 {
     json_t *description = NULL;
-    assert_all_ok(ctx, rls_session_inspect(ctx, run, true, &description));
+    assert_all_ok(ctx, rls_inspect(ctx, run, true, &description));
     const bool named = description == NULL ||
                        (names(description, path) && json_is_false(json_object_get(description, "verified")));
     if (!named)
@@ -195,7 +195,7 @@ static void assert_named(rls_context *ctx, const char *run, const char *path, co
     assert_all(named);
     json_decref(description);
     /* Without verify nothing of it fails. */
-    assert_all_ok(ctx, rls_session_inspect(ctx, run, false, &description));
+    assert_all_ok(ctx, rls_inspect(ctx, run, false, &description));
     json_decref(description);
 }
 
@@ -213,7 +213,7 @@ static void test_any_damage(void **state)
                      "{\"state\": \"finished\", \"edits\": 30, \"batches\": 6, \"resume\": null, "
                      "\"set_aside\": [], \"problems\": [], \"verified\": false}");
     json_t *description = NULL;
-    assert_all_ok(ctx, rls_session_inspect(ctx, run, true, &description));
+    assert_all_ok(ctx, rls_inspect(ctx, run, true, &description));
     assert_all(has(ctx, description, "{\"problems\": [], \"verified\": true}"));
     json_decref(description);
     edit_keep(&files, run);
@@ -261,7 +261,7 @@ static void test_interrupted(void **state)
     assert_described(ctx, run,
                      "{\"state\": \"interrupted\", \"edits\": 25, \"batches\": 5, \"resume\": {\"step\": 20, "
                      "\"replay\": 1}, \"problems\": [], \"running\": null, \"summary\": null}");
-    assert_all_ok(ctx, rls_session_inspect(ctx, run, true, &description));
+    assert_all_ok(ctx, rls_inspect(ctx, run, true, &description));
     assert_all(
         has(ctx, description, "{\"verified\": true}")); /* a line of the log less than segments is fine */
     assert_all(description == NULL ||
@@ -270,8 +270,8 @@ static void test_interrupted(void **state)
                 json_integer_value(json_object_get(checkpoint_at(description, 1), "edits")) == 10));
     json_decref(description);
     /* By itself, and the files beside one that is damaged. */
-    assert_all_ok(ctx, rls_session_inspect(ctx, rls_test_path(path, run, "checkpoints/step-000000020/"), true,
-                                           &description));
+    assert_all_ok(
+        ctx, rls_inspect(ctx, rls_test_path(path, run, "checkpoints/step-000000020/"), true, &description));
     assert_all(has(
         ctx, description,
         "{\"kind\": \"checkpoint\", \"step\": 20, \"edits\": 20, \"batches\": 4, \"segments\": 4, "
@@ -280,8 +280,8 @@ static void test_interrupted(void **state)
     (void)rls_test_path(path, run, "checkpoints/step-000000020/manifest.json");
     rls_test_write(path, "", 0);
     assert_described(ctx, run, "{\"state\": \"interrupted\", \"resume\": {\"step\": 10, \"replay\": 3}}");
-    assert_all_ok(ctx, rls_session_inspect(ctx, rls_test_path(path, run, "checkpoints/step-000000020"), false,
-                                           &description));
+    assert_all_ok(
+        ctx, rls_inspect(ctx, rls_test_path(path, run, "checkpoints/step-000000020"), false, &description));
     assert_all(has(ctx, description,
                    "{\"step\": null, \"committed\": true, \"sound\": false, \"verified\": false}"));
     json_decref(description);

@@ -57,7 +57,7 @@ static struct rls_config_value read_options(void)
                                      .stop_loss = golden_number(options, "stop_loss")};
 }
 
-/* The golden's facts as a session reads them. */
+/* The golden's facts as a run reads them. */
 static void make_tokens(rls_context *ctx, trial *t)
 {
     rls_facts *facts = NULL;
@@ -278,5 +278,5 @@ int main(int argc, char **argv)
                                        cmocka_unit_test_setup_teardown(test_norms, setup, teardown),
                                        cmocka_unit_test_setup_teardown(test_chunks, setup, teardown),
                                        cmocka_unit_test_setup_teardown(test_dealt, setup, teardown)};
-    return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "session.value_search");
+    return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "live.value_search");
 }

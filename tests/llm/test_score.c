@@ -66,7 +66,7 @@ static void test_texts(void **state)
             continue;
         rls_score_request request = {.model = model, .text = path, .tensor_ranks = tensor_ranks};
         rls_score_result result;
-        assert_all_ok(ctx, rls_session_score(ctx, &request, &result));
+        assert_all_ok(ctx, rls_score(ctx, &request, &result));
         check_known(&result, TEXTS);
         const rls_continuation_score total = rls_score_total(&result);
         double nll = 0.0;
@@ -89,10 +89,10 @@ static void test_cut(void **state)
     rls_score_result result, cut;
     write_texts();
     rls_score_request request = {.model = model, .text = path, .samples = 2};
-    assert_all_ok(ctx, rls_session_score(ctx, &request, &result));
+    assert_all_ok(ctx, rls_score(ctx, &request, &result));
     check_known(&result, 2);
     request.max_length = 9; /* one more than the first text has, and one less than the second */
-    assert_all_ok(ctx, rls_session_score(ctx, &request, &cut));
+    assert_all_ok(ctx, rls_score(ctx, &request, &cut));
     assert_all_int_equal(cut.score[0].tokens, 7);
     assert_all_int_equal(cut.score[1].tokens, 8);
     assert_all_le(fabs(cut.score[0].nll - result.score[0].nll), ROUNDING);
@@ -100,7 +100,7 @@ static void test_cut(void **state)
     assert_all_le(fabs(cut.score[1].nll + 0.148863 - result.score[1].nll), TOLERANCE);
     rls_score_free(&cut);
     request.max_length = 1; /* <s> alone: nothing to predict */
-    assert_all_ok(ctx, rls_session_score(ctx, &request, &cut));
+    assert_all_ok(ctx, rls_score(ctx, &request, &cut));
     assert_all_int_equal(cut.score[1].tokens, 0);
     assert_all(cut.score[1].nll == 0.0 && isnan(rls_perplexity(&cut.score[1])));
     rls_score_free(&cut);
@@ -111,7 +111,7 @@ static void refuse(rls_context *ctx, const rls_score_request *request, rls_statu
                    const char *message)
 {
     rls_score_result result;
-    assert_all_status(ctx, rls_session_score(ctx, request, &result), expected);
+    assert_all_status(ctx, rls_score(ctx, request, &result), expected);
     assert_all_message(ctx, message);
     rls_score_free(&result);
 }
@@ -131,12 +131,12 @@ static void test_bad(void **state)
     refuse(ctx, &request, RLS_ERR_USAGE, "--max-length 257 is beyond the model's context of 256");
     rls_score_result result;
     request.max_length = 256;
-    assert_all_ok(ctx, rls_session_score(ctx, &request, &result));
+    assert_all_ok(ctx, rls_score(ctx, &request, &result));
     assert_all_int_equal(result.score[1].tokens, 255);
     rls_score_free(&result);
     request.max_length = 0;
     request.samples = 1; /* what is not read cannot be too long */
-    assert_all_ok(ctx, rls_session_score(ctx, &request, &result));
+    assert_all_ok(ctx, rls_score(ctx, &request, &result));
     rls_score_free(&result);
     rls_test_write(path, "\n\n", 2);
     refuse(ctx, &request, RLS_ERR_DATA, "texts.txt: holds no text");

@@ -183,23 +183,23 @@ static void test_equals_texts_one_by_one(void **state)
     expectation e = expect(LINES, INT64_MAX);
     rls_moments_request r = request();
     r.seed = 5; /* no order changes the sum of all */
-    assert_all_ok(ctx, rls_session_moments(ctx, &r, &result));
+    assert_all_ok(ctx, rls_moments_make(ctx, &r, &result));
     assert_all_int_equal(result.texts, LINES);
     assert_all_int_equal(result.keys, e.keys);
     assert_all_int_equal(result.n, INNER);
     assert_file(ctx, &e, BOUND);
 
-    assert_all_status(ctx, rls_session_moments(ctx, &r, &result), RLS_ERR_USAGE); /* it is there */
+    assert_all_status(ctx, rls_moments_make(ctx, &r, &result), RLS_ERR_USAGE); /* it is there */
     assert_all_message(ctx, "--overwrite");
     r.overwrite = true;
     r.tensor_ranks = ctx->size; /* one group; and every round is narrow */
     r.token_budget = 100;
     r.max_length = 100;
-    assert_all_ok(ctx, rls_session_moments(ctx, &r, &result));
+    assert_all_ok(ctx, rls_moments_make(ctx, &r, &result));
     assert_file(ctx, &e, BOUND);
     r.dtype = RLS_F32;
     r.tensor_ranks = 1; /* as many groups as ranks, most of them idle in the last round */
-    assert_all_ok(ctx, rls_session_moments(ctx, &r, &result));
+    assert_all_ok(ctx, rls_moments_make(ctx, &r, &result));
     assert_file(ctx, &e, BOUND);
     expectation_free(&e);
 }
@@ -212,7 +212,7 @@ static void test_samples_and_length(void **state)
     rls_moments_request r = request();
     r.samples = 11;
     r.max_length = 5;
-    assert_all_ok(ctx, rls_session_moments(ctx, &r, &result));
+    assert_all_ok(ctx, rls_moments_make(ctx, &r, &result));
     assert_all_int_equal(result.texts, 11);
     assert_all_int_equal(result.keys, e.keys);
     assert_file(ctx, &e, BOUND);
@@ -237,7 +237,7 @@ static void test_goes_on_after_a_fault(void **state)
     for (size_t i = 0; i < sizeof FAULTS / sizeof FAULTS[0]; i++) {
         (void)setenv("RLSEDIT_FAULT", FAULTS[i], 1);
         assert_all_ok(ctx, rls_fault_setup(ctx));
-        assert_all_status(ctx, rls_session_moments(ctx, &r, &result), RLS_ERR_IO);
+        assert_all_status(ctx, rls_moments_make(ctx, &r, &result), RLS_ERR_IO);
         assert_all_message(ctx, "injected fault");
         (void)unsetenv("RLSEDIT_FAULT");
         assert_all_ok(ctx, rls_fault_setup(ctx));
@@ -245,14 +245,14 @@ static void test_goes_on_after_a_fault(void **state)
         assert_all(!rls_test_exists(out));
     }
     r.max_length = 63; /* another run's leftovers */
-    assert_all_status(ctx, rls_session_moments(ctx, &r, &result), RLS_ERR_USAGE);
+    assert_all_status(ctx, rls_moments_make(ctx, &r, &result), RLS_ERR_USAGE);
     assert_all_message(ctx, "max-length");
     r.max_length = 64;
     r.samples = 2;
-    assert_all_status(ctx, rls_session_moments(ctx, &r, &result), RLS_ERR_USAGE);
+    assert_all_status(ctx, rls_moments_make(ctx, &r, &result), RLS_ERR_USAGE);
     assert_all_message(ctx, "--samples");
     r.samples = 0;
-    assert_all_ok(ctx, rls_session_moments(ctx, &r, &result));
+    assert_all_ok(ctx, rls_moments_make(ctx, &r, &result));
     assert_all_int_equal(result.texts, LINES);
     assert_all(!rls_test_exists(manifest));
     assert_file(ctx, &e, BOUND);
@@ -266,12 +266,12 @@ static void test_stops_when_asked(void **state)
     const volatile sig_atomic_t asked = 15;
     rls_moments_request r = request();
     r.stop_signal = &asked;
-    assert_all_status(ctx, rls_session_moments(ctx, &r, &result), RLS_STOPPED);
+    assert_all_status(ctx, rls_moments_make(ctx, &r, &result), RLS_STOPPED);
     assert_all_message(ctx, "texts");
     assert_all(!rls_test_exists(out));
     r.stop_signal = NULL;
     r.tolerance = 0.9; /* any change is small enough: the second look, at 64, would be the first to tell */
-    assert_all_ok(ctx, rls_session_moments(ctx, &r, &result));
+    assert_all_ok(ctx, rls_moments_make(ctx, &r, &result));
     assert_all_int_equal(result.texts, LINES);
     assert_all(result.change < 0.0);
 }
@@ -301,26 +301,26 @@ static void test_bad_requests(void **state)
     const int beyond[] = {6}, twice[] = {1, 1};
     r.layers = beyond;
     r.layer_count = 1;
-    assert_all_status(ctx, rls_session_moments(ctx, &r, &result), RLS_ERR_USAGE);
+    assert_all_status(ctx, rls_moments_make(ctx, &r, &result), RLS_ERR_USAGE);
     assert_all_message(ctx, "layers 0 to 5");
     r.layers = twice;
     r.layer_count = 2;
-    assert_all_status(ctx, rls_session_moments(ctx, &r, &result), RLS_ERR_USAGE);
+    assert_all_status(ctx, rls_moments_make(ctx, &r, &result), RLS_ERR_USAGE);
     assert_all_message(ctx, "given twice");
     r = request();
     r.module = "model.layers.{}.mlp.up_prj";
-    assert_all_status(ctx, rls_session_moments(ctx, &r, &result), RLS_ERR_USAGE);
+    assert_all_status(ctx, rls_moments_make(ctx, &r, &result), RLS_ERR_USAGE);
     assert_all_message(ctx, "no such tensor");
     r = request();
     r.max_length = 257;
-    assert_all_status(ctx, rls_session_moments(ctx, &r, &result), RLS_ERR_USAGE);
+    assert_all_status(ctx, rls_moments_make(ctx, &r, &result), RLS_ERR_USAGE);
     assert_all_message(ctx, "256");
     r = request();
     r.out = "/nonexistent/dir/moments.nc";
-    assert_all_status(ctx, rls_session_moments(ctx, &r, &result), RLS_ERR_USAGE);
+    assert_all_status(ctx, rls_moments_make(ctx, &r, &result), RLS_ERR_USAGE);
     r = request();
     r.text = "/nonexistent.txt";
-    assert_all_status(ctx, rls_session_moments(ctx, &r, &result), RLS_ERR_DATA);
+    assert_all_status(ctx, rls_moments_make(ctx, &r, &result), RLS_ERR_DATA);
 }
 
 /* Extra: the second moments that came with the model, over the lines they were taken of: the first 2000 of
@@ -357,7 +357,7 @@ static void test_reproduces_the_models_own(void **state)
     rls_moments_result result;
     rls_grid *grid = NULL;
     rls_moments *file = NULL;
-    assert_all_ok(ctx, rls_session_moments(ctx, &r, &result));
+    assert_all_ok(ctx, rls_moments_make(ctx, &r, &result));
     assert_all_int_equal(result.texts, 4000);
     assert_all_int_equal(result.keys, 48422);
     assert_all_ok(ctx, rls_grid_create(ctx, 0, 0, &grid));

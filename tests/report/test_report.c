@@ -385,11 +385,11 @@ static void test_refusals(void **state)
     (void)state;
     char path[RLS_TEST_PATH_MAX], *page = NULL;
     rls_test_data(path, "atlas");
-    assert_all_status(ctx, rls_session_report(ctx, path, &page), RLS_ERR_DATA);
+    assert_all_status(ctx, rls_report(ctx, path, &page), RLS_ERR_DATA);
     assert_all_message(ctx, "is no run directory (rlsedit inspect calls it: model)");
-    assert_all_status(ctx, rls_session_report(ctx, scratch_dir(), &page), RLS_ERR_DATA);
+    assert_all_status(ctx, rls_report(ctx, scratch_dir(), &page), RLS_ERR_DATA);
     (void)in_scratch("nowhere", path);
-    assert_all_status(ctx, rls_session_report(ctx, path, &page), RLS_ERR_DATA);
+    assert_all_status(ctx, rls_report(ctx, path, &page), RLS_ERR_DATA);
     assert_all_message(ctx, "nowhere");
     assert_null(page);
 }

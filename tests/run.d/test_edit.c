@@ -237,5 +237,5 @@ int main(int argc, char **argv)
         context_test(test_overflow),
         context_test(test_taken),
     };
-    return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "session-edit");
+    return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "run-edit");
 }

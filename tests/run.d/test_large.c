@@ -132,7 +132,7 @@ static void test_end_to_end(void **state)
                                       .stream = stream,
                                       .run = rls_test_path(run, dir, "run"),
                                       .verify = true};
-    assert_all_ok(ctx, rls_session_edit(ctx, &request));
+    assert_all_ok(ctx, rls_edit(ctx, &request));
 
     json_t *summary = json_load_file(rls_test_path(path, run, "summary.json"), 0, NULL);
     const json_t *layer = json_array_get(json_object_get(summary, "layers"), 0);

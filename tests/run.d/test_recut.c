@@ -264,5 +264,5 @@ int main(int argc, char **argv)
         context_test(test_cuts_agree),
         context_test(test_cuts_of_residuals_agree),
     };
-    return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "session-recut");
+    return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "run-recut");
 }

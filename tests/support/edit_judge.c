@@ -129,7 +129,7 @@ rls_status edit_try(rls_context *ctx, const edit_data *data, const edit_choice *
                                       .stream = data->stream,
                                       .run = rls_test_path(dir, data->dir, name),
                                       .verify = choice->verify};
-    const rls_status status = rls_session_edit(ctx, &request);
+    const rls_status status = rls_edit(ctx, &request);
     if (status == RLS_OK)
         check_config(ctx, config, dir);
     MPI_Barrier(MPI_COMM_WORLD);

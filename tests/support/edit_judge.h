@@ -39,7 +39,7 @@ void edit_check_kept(edit_kept *all);
 bool edit_same_bytes(const char *path, const char *data, size_t bytes);
 
 /* Edits in the directory `name` beside the data, which is dir afterwards. Collective. Returns what the
- * session does. */
+ * run does. */
 rls_status edit_try(rls_context *ctx, const edit_data *data, const edit_choice *choice, const char *name,
                     char dir[RLS_TEST_PATH_MAX]);
 

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Checks that a file of src/<room> includes only from its own room or one to its left:
-#   base -> grid -> linalg -> {editor, store} -> llm -> session -> cli
+#   base -> grid -> linalg -> {editor, store} -> {tokenizer, corpus} -> llm -> {live, eval, moments, inspect}
+#        -> {run, report} -> cli
 # and that BLAS, PBLAS and ScaLAPACK are called in linalg only, BLACS in grid only.
 set -euo pipefail
 cd -- "$1"
 floor() {
     case $1 in
     base) echo 0 ;; grid) echo 1 ;; linalg) echo 2 ;; editor | store) echo 3 ;;
-    llm) echo 4 ;; session) echo 5 ;; cli) echo 6 ;; *) echo -1 ;;
+    tokenizer | corpus) echo 4 ;; llm) echo 5 ;; live | eval | moments | inspect) echo 6 ;; run | report) echo 7 ;;
+    cli) echo 8 ;; *) echo -1 ;;
     esac
 }
 wrong=0
