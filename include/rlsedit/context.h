@@ -28,8 +28,7 @@ typedef void rls_log_sink(void *user, rls_log_level level, const char *line);
  */
 RLS_NODISCARD rls_status rls_context_create(MPI_Comm comm, rls_context **out);
 
-/* Frees the context and sets *ctx to NULL; objects made from it must be gone. Collective. NULL is accepted.
- */
+/* Frees the context and sets *ctx to NULL; objects made from it are gone. Collective. NULL is accepted. */
 void rls_context_destroy(rls_context **ctx);
 
 /* The message of the last failure: what is at fault and what to do; "" when there was none. Not collective.

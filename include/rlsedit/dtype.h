@@ -12,8 +12,7 @@ size_t rls_dtype_size(rls_dtype dtype);
 /* "float64", "float32", "float16", "bfloat16". Not collective. */
 const char *rls_dtype_name(rls_dtype dtype);
 
-/* Unit roundoff's double: the distance from 1 to the next number (2^-52, 2^-23, 2^-10, 2^-7). Not collective.
- */
+/* The distance from 1 to the next number: 2^-52, 2^-23, 2^-10, 2^-7. Not collective. */
 double rls_dtype_eps(rls_dtype dtype);
 
 #endif

@@ -1,14 +1,17 @@
 /*
  * The editor: the state of one edited weight matrix and the rule that updates it.
  *
- * W [m, n] is held as X = W^T [n, m]; the inverse covariance C is [n, n]. A life:
+ * W [m, n] is held as X = W^T [n, m]; the inverse covariance C is [n, n]. A life, in this order:
  *
  *     rls_editor_create(grid, &options, &ed);
- *     fill rls_editor_weight(ed)              with X_0 = W_0^T
- *     fill rls_editor_inv_cov(ed)             with the second moment M, then rls_editor_anchor_moment(ed, w)
- * (optional) rls_editor_anchor_keys(ed, K_0, V_0)    any number of times (optional) rls_editor_start(ed,
- * &pivot)            C_0 = A_0^{-1},  X = W*_0^T rls_editor_step(ed, &batch, &report)    once a batch read
- * rls_editor_weight(ed) rls_editor_destroy(&ed)
+ *     fill rls_editor_weight(ed)                    X_0 = W_0^T
+ *     fill rls_editor_inv_cov(ed), then
+ *       rls_editor_anchor_moment(ed, w);            (optional) the second moment M, with weight w
+ *     rls_editor_anchor_keys(ed, &K_0, &V_0);       (optional) any number of times
+ *     rls_editor_start(ed, &pivot);                 C_0 = A_0^{-1},  X = W*_0^T
+ *     rls_editor_step(ed, &batch, &report);         once a batch
+ *     read rls_editor_weight(ed)                    what the edits made of it
+ *     rls_editor_destroy(&ed);
  *
  * with A_0 = lambda^2 I + mu^2 (w M + K_0 K_0^T).
  */
@@ -19,8 +22,7 @@
 
 typedef struct rls_editor rls_editor;
 
-/* Scratch memory of a step. States that are stepped one after another (the layers of a model) can share one.
- */
+/* Scratch memory of a step; states that are stepped one after another (a model's layers) can share one. */
 typedef struct rls_workspace rls_workspace;
 
 typedef struct {
@@ -103,30 +105,35 @@ rls_matrix *rls_editor_inv_cov(rls_editor *editor);
  * Collective. At most once, before rls_editor_anchor_keys and rls_editor_start. */
 RLS_NODISCARD rls_status rls_editor_anchor_moment(rls_editor *editor, double weight);
 
-/* Adds explicit anchor keys K_0 (vectors of length n), and their values V_0 (length m), NULL for V_0 = W_0
- * K_0. Collective. Before rls_editor_start, after X holds W_0. All calls of one state have values or none
- * has. With values a temporary matrix of X's size lives until rls_editor_start. */
+/* Adds explicit anchor keys K_0 (vectors of length n), and their values V_0 (length m); NULL: V_0 = W_0 K_0.
+ * Collective. Before rls_editor_start, after X holds W_0. All calls of one state have values or none has.
+ * With values a temporary matrix of X's size lives until rls_editor_start.
+ * Returns RLS_ERR_USAGE out of that order, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_editor_anchor_keys(rls_editor *editor, const rls_vectors *keys,
                                                 const rls_vectors *values);
 
 /* Builds C_0 = A_0^{-1} and X = X_0 + C_0 mu^2 K_0 (V_0 - W_0 K_0)^T (= W*_0^T) in place, by Cholesky.
- * Collective. smallest_pivot, may be NULL: the smallest squared diagonal of the factor of A_0; set also on
- * failure. Returns RLS_ERR_MEMORY; RLS_ERR_NUMERIC when A_0 is singular to working precision: smallest pivot,
- * in the given order of rows or with any row put last, <= sqrt(n) eps max_i A_0(i,i). */
+ * Collective.
+ * smallest_pivot, may be NULL: the smallest squared diagonal of the factor of A_0; set also on failure.
+ * Returns RLS_ERR_MEMORY; RLS_ERR_NUMERIC when A_0 is singular to working precision: smallest pivot, in the
+ * given order of rows or with any row put last, <= sqrt(n) eps max_i A_0(i,i). */
 RLS_NODISCARD rls_status rls_editor_start(rls_editor *editor, double *smallest_pivot);
 
-/* Applies one batch: F = C K, S = I + K^T F = L L^T, E = V - W K, G = F L^{-T}, H = E L^{-T}, C -= G G^T, W
- * += H G^T. Collective. A batch without edits changes nothing. About 3 n^2 u + 4 n m u flops over all ranks.
+/* Applies one batch:
+ *
+ *     F = C K      S = I + K^T F = L L^T      E = V - W K      G = F L^{-T}      H = E L^{-T}
+ *     C -= G G^T   W += H G^T
+ *
+ * Collective. A batch without edits changes nothing. About 3 n^2 u + 4 n m u flops over all ranks.
  * reports: room for rls_editor_parts(u, batch->each) of them. A part's columns of H and G, and its diagonal
  * block of L, are those of its own step. Residuals: H_j = R_j L_jj^{-T}, E = H L^T; with targets, 4 n m u
- * more. Returns RLS_ERR_NUMERIC when S is not positive definite (C lost it): the state is then as before the
- * step.
- */
+ * more.
+ * Returns RLS_ERR_NUMERIC when S is not positive definite (C lost it): the state is then as before the step;
+ * RLS_ERR_USAGE before rls_editor_start, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_editor_step(rls_editor *editor, const rls_batch *batch,
                                          rls_step_report *reports);
 
-/* J_t(W_t): what the objective's minimum is now, from the steps' gains and the anchor's own misfit. Not
- * collective. */
+/* J_t(W_t), the objective's minimum now, from the steps' gains and the anchor's misfit. Not collective. */
 double rls_editor_objective(const rls_editor *editor);
 
 /* Takes what X and C hold (a checkpoint's matrices) as a started state, with the figures that go with it:

@@ -1,5 +1,4 @@
-/* A distributed matrix: [rows, cols], block-cyclic on a grid, column-major on each rank, float64 or float32.
- */
+/* A distributed matrix: [rows, cols], block-cyclic on a grid, column-major on each rank, float64 or float32. */
 #ifndef RLSEDIT_MATRIX_H
 #define RLSEDIT_MATRIX_H
 

@@ -5,11 +5,10 @@
  * to stdout and never calls exit. Functions marked "Collective" are called by all ranks of the context
  * together; they return the same status on all of them, and rls_context_message() then tells what went wrong.
  *
- *     rls_context *ctx;  rls_context_create(comm, &ctx);          who works together
- *     rls_grid *grid;    rls_grid_create(ctx, 0, 0, &grid);       how they are arranged
- *     rls_editor *ed;    rls_editor_create(grid, &options, &ed);  the state of one weight: see
- * rlsedit/editor.h
- *     ...
+ *     rls_context *ctx;  rls_context_create(comm, &ctx);            who works together
+ *     rls_grid *grid;    rls_grid_create(ctx, 0, 0, &grid);         how they are arranged
+ *     rls_editor *ed;    rls_editor_create(grid, &options, &ed);    the state of one weight
+ *     ...                                                           its life: rlsedit/editor.h
  *     rls_editor_destroy(&ed); rls_grid_destroy(&grid); rls_context_destroy(&ctx);
  */
 #ifndef RLSEDIT_RLSEDIT_H

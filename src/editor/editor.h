@@ -8,13 +8,30 @@
 #include "linalg/matrix.h"
 #include "rlsedit/editor.h"
 
-/* An update rule. Both functions are collective and follow the contracts of rls_editor_start and
- * rls_editor_step. */
+/*
+ * An update rule: a table of functions in a file of its own, named in editor/rules.c. It is handed a state
+ * whose sizes, anchor and phase have been checked, and a batch that lies in the panels (rls_editor_load).
+ */
 typedef struct {
     const char *name;
+
+    /* Checks the options that are the rule's own, and makes what it holds besides X and C; the layout of keys
+     * and values is known, X and C are not there yet. Not collective. Returns RLS_ERR_CONFIG, RLS_ERR_MEMORY;
+     * after a failure too, `destroy` follows. */
+    rls_status (*create)(rls_editor *editor);
+    void (*destroy)(rls_editor *editor);
+
+    /* rls_editor_start and rls_editor_step. Collective. */
     rls_status (*start)(rls_editor *editor, double *smallest_pivot);
     rls_status (*step)(rls_editor *editor, const rls_batch *batch, rls_step_report *reports);
+
+    /* rls_editor_restore: X and C hold a started state. Collective. */
+    rls_status (*restore)(rls_editor *editor, double objective, double anchor_misfit);
 } rls_rule;
+
+/* The rule of that name, or NULL; and the names of all of them, for messages. Not collective. */
+const rls_rule *rls_rule_find(const char *name);
+const char *rls_rule_names(char text[256]);
 
 /* The panels of a step of u edits, in the workspace's memory. r: row panel, c: column panel. */
 typedef struct {
@@ -75,7 +92,5 @@ RLS_NODISCARD rls_status rls_editor_load(rls_editor *editor, const rls_vectors *
  * process column. */
 void rls_editor_innovation(rls_editor *editor, int64_t u);
 void rls_editor_add_product(rls_editor *editor, int64_t u);
-
-extern const rls_rule rls_rule_rls;
 
 #endif

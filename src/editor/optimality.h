@@ -2,14 +2,19 @@
  * Proof of a result: how far a state is from the minimum of its objective, computed afresh from the data.
  *
  *     rls_optimality_begin(editor, drift, &o);
- *     fill rls_editor_inv_cov(editor) with M;   rls_optimality_moment(o, w);          where the anchor has a
- * second moment rls_optimality_anchor(o, K_0, V_0);       any number of times rls_optimality_edits(o,
- * &batch);          all edits, in any batches rls_optimality_end(&o, &proof);
+ *     fill rls_editor_inv_cov(editor) with M, then
+ *       rls_optimality_moment(o, w);            where the anchor has a second moment
+ *     rls_optimality_anchor(o, K_0, V_0);       any number of times
+ *     rls_optimality_edits(o, &batch);          all edits, in any batches
+ *     rls_optimality_end(&o, &proof);
  *
  * With D = W_t - W_0, R = V - W_0 K and E = V - W_t K, for the edits and (R_0 = V_0 - W_0 K_0) the anchor:
- *     gradient / 2 = lambda^2 D + mu^2 w D M - mu^2 E_0 K_0^T - sum E_i K_i^T                      (0 at the
- * minimum) identity:  lambda^2 ||D||^2 + mu^2 (w tr(D M D^T) + ||D K_0||^2) + sum ||D K_i||^2 = sum ||R_i||^2
- * + mu^2 ||R_0||^2 - J_t(W_t) The state must not be stepped afterwards: C's storage is used for M.
+ *
+ *     gradient / 2 = lambda^2 D + mu^2 w D M - mu^2 E_0 K_0^T - sum E_i K_i^T        (0 at the minimum)
+ *     identity:      lambda^2 ||D||^2 + mu^2 (w tr(D M D^T) + ||D K_0||^2) + sum ||D K_i||^2
+ *                        = sum ||R_i||^2 + mu^2 ||R_0||^2 - J_t(W_t)
+ *
+ * The state must not be stepped afterwards: C's storage is used for M.
  */
 #ifndef EDITOR_OPTIMALITY_H
 #define EDITOR_OPTIMALITY_H

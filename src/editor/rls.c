@@ -10,6 +10,7 @@
 #include "editor/delay.h"
 #include "editor/editor.h"
 #include "editor/parts.h"
+#include "editor/rules.h"
 #include "linalg/factor.h"
 #include "linalg/kernels.h"
 #include "linalg/symmetric.h"
@@ -209,4 +210,29 @@ static rls_status rls_step(rls_editor *ed, const rls_batch *batch, rls_step_repo
     return RLS_OK;
 }
 
-const rls_rule rls_rule_rls = {"rls", rls_start, rls_step};
+/* What was reached when X and C were saved goes on from there. */
+static rls_status rls_restore(rls_editor *ed, double objective, double anchor_misfit)
+{
+    ed->objective = objective;
+    ed->misfit = anchor_misfit;
+    return RLS_OK;
+}
+
+static rls_status rls_create(rls_editor *ed)
+{
+    const double lambda = ed->options.lambda, mu = ed->options.mu;
+    if (!(lambda >= 0.0) || !(mu >= 0.0) || !isfinite(lambda) || !isfinite(mu) ||
+        (lambda == 0.0 && mu == 0.0))
+        return rls_fail(ed->grid->ctx, RLS_ERR_CONFIG,
+                        "editor.lambda = %g, editor.mu = %g: both must be finite and not negative, and not "
+                        "both 0 (nothing would hold the weights)",
+                        lambda, mu);
+    return rls_delay_create(ed);
+}
+
+const rls_rule rls_rule_rls = {.name = "rls",
+                               .create = rls_create,
+                               .destroy = rls_delay_free,
+                               .start = rls_start,
+                               .step = rls_step,
+                               .restore = rls_restore};

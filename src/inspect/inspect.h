@@ -18,14 +18,15 @@
  *                layers [{layer, n, m, key_dtype, value_dtype}]; m = 0 and value_dtype null without values
  *   moments      module, layers [{layer, n, count, dtype}]
  *   run          state ("finished"; "running"; "stopped": every edit that was applied is in a checkpoint;
- *                "interrupted": resuming applies a part of the journal again), running (who is at work;
- * null), resume ({step: the checkpoint it would begin with, null: the model; replay: batches of the journal
- * applied again}; null when finished), edits and batches so far, last_batch (the last whole line of
- * log.jsonl; null), model (path of the edited model; null), summary (null), journal {segments, edits, bytes},
- * checkpoints [as below, with path; newest first], disk {stream, checkpoints, model, report, other: bytes},
- * set_aside [paths of *.damaged], problems, verified checkpoint   step, edits, batches, segments (what it
- * covers), dtype, layers [{layer, n, m, figures}], files [{file, bytes}], committed, sound, why (not; null),
- * problems, verified
+ *                "interrupted": resuming applies a part of the journal again), running (who is at work; null),
+ *                resume ({step: the checkpoint it would begin with, null: the model; replay: batches of the
+ *                journal applied again}; null when finished), edits and batches so far, last_batch (the last
+ *                whole line of log.jsonl; null), model (path of the edited model; null), summary (null),
+ *                journal {segments, edits, bytes}, checkpoints [as below, with path; newest first],
+ *                disk {stream, checkpoints, model, report, other: bytes}, set_aside [paths of *.damaged],
+ *                problems, verified
+ *   checkpoint   step, edits, batches, segments (what it covers), dtype, layers [{layer, n, m, figures}],
+ *                files [{file, bytes}], committed, sound, why (not; null), problems, verified
  *
  * problems: [{path, problem}], everything that is damaged as far as it was noticed. verified: verify was
  * asked for, and there is no problem.

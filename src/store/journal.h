@@ -3,7 +3,7 @@
  *
  *     segment-000012.nc      the edits, keys and absolute targets as applied
  *     segment-000012.json    its manifest: number, first edit, edits, edits a batch, batches up to its end,
- * digest of the .nc
+ *                            digest of the .nc
  *
  * A segment is written under a temporary name, digested, its manifest written, and then renamed: the rename
  * commits it. So the directory is at every moment a stream of exactly the committed edits.

@@ -1,10 +1,10 @@
 /*
  * The header of a safetensors file: which tensors it holds, and where.
  *
- *     8 bytes              length of the header, little-endian
- *     length bytes         JSON: {"__metadata__": {text: text}, name: {"dtype": "BF16", "shape": [m, n],
- * "data_offsets": [begin, end]}, ...} the rest             the tensors' data, row-major, little-endian,
- * offsets counted from here
+ *     8 bytes         length of the header, little-endian
+ *     length bytes    JSON: {"__metadata__": {text: text},
+ *                            name: {"dtype": "BF16", "shape": [m, n], "data_offsets": [begin, end]}, ...}
+ *     the rest        the tensors' data, row-major, little-endian; offsets are counted from here
  *
  * What must hold (each rule has an attack file in tests/fuzz/corpus/safetensors), and is checked before
  * anything is used:
@@ -14,7 +14,7 @@
  *  - each tensor has exactly dtype, shape and data_offsets, of the right JSON types;
  *  - the dtype is known, dimensions are >= 0, their product and the bytes don't overflow;
  *  - begin <= end <= length of the data; dtype x shape is exactly end - begin bytes; begin is a multiple of
- * the element's size;
+ *    the element's size;
  *  - the tensors cover the data without overlap or hole, up to the file's last byte.
  *
  * Format: https://github.com/huggingface/safetensors (README, "Format").
