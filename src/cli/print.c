@@ -322,6 +322,12 @@ static void print_directory(const json_t *run, FILE *out)
     (void)fprintf(out, ", %lld edit%s, ", edits, plural(edits));
     print_size(journal, "bytes", out);
     (void)fputc('\n', out);
+    if (integer_of(journal, "strays") > 0) {
+        (void)fprintf(out, "  in its directory, read by nothing: %lld file%s, among them ",
+                      integer_of(journal, "strays"), plural(integer_of(journal, "strays")));
+        print_field(journal, "stray", out);
+        (void)fputc('\n', out);
+    }
     json_object_foreach((json_t *)(uintptr_t)disk, key, value)
     {
         if (json_integer_value(value) == 0)

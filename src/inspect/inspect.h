@@ -22,7 +22,8 @@
  *                resume ({step: the checkpoint it would begin with, null: the model; replay: batches of the
  *                journal applied again}; null when finished), edits and batches so far, last_batch (the last
  *                whole line of log.jsonl; null), model (path of the edited model; null), summary (null),
- *                journal {segments, edits, bytes}, checkpoints [as below, with path; newest first],
+ *                journal {segments, sound, edits, bytes,
+ *                strays: files in it that nothing reads, stray: one of them}, checkpoints [as below, with path; newest first],
  *                disk {stream, checkpoints, model, report, other: bytes}, set_aside [paths of *.damaged],
  *                problems, verified
  *   checkpoint   step, edits, batches, segments (what it covers), dtype, layers [{layer, n, m, figures}],

@@ -3,36 +3,27 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "store/file_util.h"
 #include "store/journal.h"
 #include "store/manifest.h"
 #include "store/problem.h"
+#include "store/segment_names.h"
 
-/* Committed segments; the last one's manifest tells how many edits there are. */
-typedef struct {
-    int64_t segments, bytes, last;
-} segment_count;
-
-static rls_status count_segment(rls_context *ctx, const char *path, const char *name, void *user)
+/* Bytes of the segments that there are. */
+static rls_status sum_bytes(rls_context *ctx, const char *path, const rls_segment_names *names, int64_t *sum)
 {
-    segment_count *count = user;
-    char *end = NULL, *file = NULL;
-    int64_t bytes = 0;
-    if (strncmp(name, "segment-", 8) != 0)
-        return RLS_OK;
-    const long long number = strtoll(name + 8, &end, 10);
-    if (end == name + 8 || strcmp(end, ".nc") != 0)
-        return RLS_OK;
-    rls_status status = rls_asprintf(ctx, &file, "%s/%s", path, name);
-    if (status == RLS_OK && rls_file_size(ctx, file, &bytes) != RLS_OK)
-        rls_clear_failure(ctx);
-    free(file);
-    count->segments++;
-    count->bytes += bytes;
-    count->last = number > count->last ? (int64_t)number : count->last;
+    rls_status status = RLS_OK;
+    for (int64_t i = 0; i < names->count && status == RLS_OK; i++) {
+        char *file = NULL, name[RLS_SEGMENT_NAME_MAX];
+        int64_t bytes = 0;
+        status = rls_asprintf(ctx, &file, "%s/%s", path, rls_segment_name(names->number[i], "nc", name));
+        if (status == RLS_OK && rls_file_size(ctx, file, &bytes) != RLS_OK)
+            rls_clear_failure(ctx);
+        free(file);
+        *sum += bytes;
+    }
     return status;
 }
 
@@ -47,27 +38,34 @@ static void take_last(const json_t *last, rls_journal_view *view)
     view->last_batches = rls_editor_parts(edits, (int64_t)json_integer_value(json_object_get(last, "batch")));
 }
 
-/* Rank 0: the journal by its directory and the manifest of its last segment. */
+/* Rank 0: the journal by the names in its directory and the manifest of its last segment. */
 static rls_status glance(rls_context *ctx, const char *path, json_t *problems, rls_journal_view *view)
 {
-    segment_count count = {.last = -1};
-    char *manifest = NULL;
+    rls_segment_names names = {0};
+    char *manifest = NULL, name[RLS_SEGMENT_NAME_MAX];
     json_t *last = NULL;
-    if (access(path, F_OK) != 0)
-        return RLS_OK;
-    rls_status status = rls_dir_visit(ctx, path, count_segment, &count);
-    if (status == RLS_ERR_MEMORY)
-        return status;
-    if (status != RLS_OK)
+    rls_status status = rls_segment_names_list(ctx, path, &names);
+    if (status == RLS_OK)
+        status = sum_bytes(ctx, path, &names, &view->bytes);
+    if (status != RLS_OK && status != RLS_ERR_MEMORY) {
         rls_problem_take(ctx, problems, path);
-    view->segments = view->sound = count.segments;
-    view->bytes = count.bytes;
-    if (count.segments < count.last + 1)
-        rls_problem_add(problems, path, "%" PRId64 " of %" PRId64 " segments are missing",
-                        count.last + 1 - count.segments, count.last + 1);
-    if (count.last < 0)
-        return RLS_OK;
-    status = rls_asprintf(ctx, &manifest, "%s/segment-%06" PRId64 ".json", path, count.last);
+        status = RLS_OK;
+    }
+    int64_t whole = 0;
+    while (whole < names.count && names.number[whole] == whole)
+        whole++;
+    view->segments = names.count;
+    view->sound = whole;
+    view->strays = names.strays;
+    (void)snprintf(view->stray, sizeof view->stray, "%s", names.stray);
+    if (whole < names.count)
+        rls_problem_add(problems, path,
+                        "segment-%06" PRId64 ".nc is missing, but there are %" PRId64 " later ones", whole,
+                        names.count - whole);
+    rls_segment_names_free(&names);
+    if (status != RLS_OK || whole == 0)
+        return status;
+    status = rls_asprintf(ctx, &manifest, "%s/%s", path, rls_segment_name(whole - 1, "json", name));
     if (status == RLS_OK && rls_manifest_read(ctx, manifest, "rlsedit-segment", &last) != RLS_OK)
         rls_problem_take(ctx, problems, manifest);
     take_last(last, view);
@@ -83,6 +81,8 @@ static void take_survey(const rls_journal_survey *survey, rls_journal_view *view
     view->sound = survey->sound;
     view->edits = survey->sound > 0 ? survey->ends[survey->sound - 1] : 0;
     view->bytes = survey->bytes;
+    view->strays = survey->strays;
+    (void)snprintf(view->stray, sizeof view->stray, "%s", survey->stray);
     for (int64_t i = 0, begin = 0; i < survey->sound; begin = survey->ends[i++]) {
         view->last_batches = rls_editor_parts(survey->ends[i] - begin, survey->each[i]);
         view->batches += view->last_batches;

@@ -10,10 +10,12 @@
 #include "base/context.h"
 
 typedef struct {
-    int64_t segments, bytes; /* up to the last one that left a trace */
-    int64_t sound;           /* of them, from the first on; without `verify` all are taken to be */
-    int64_t edits, batches;  /* in these */
-    int64_t last_batches;    /* of them in the last segment */
+    int64_t segments, bytes; /* that are there */
+    int64_t sound; /* of them, from the first on; without `verify` all without a gap are taken to be */
+    int64_t edits, batches; /* in these */
+    int64_t last_batches;   /* of them in the last segment */
+    int64_t strays;         /* files that are no segments: nothing reads them */
+    char stray[256];        /* one of them */
 } rls_journal_view;
 
 /* Looks at the journal in directory `path`: at its names and last manifest, or with `verify` at every byte.

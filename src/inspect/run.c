@@ -340,9 +340,10 @@ static rls_status describe(run_view *run, json_t *out)
     failed |= json_object_set_new(out, "summary", object_or_null(run->summary));
     failed |= json_object_set_new(
         out, "journal",
-        json_pack("{s:I, s:I, s:I, s:I}", "segments", (json_int_t)run->journal.segments, "sound",
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "segments", (json_int_t)run->journal.segments, "sound",
                   (json_int_t)run->journal.sound, "edits", (json_int_t)run->journal.edits, "bytes",
-                  (json_int_t)run->journal.bytes));
+                  (json_int_t)run->journal.bytes, "strays", (json_int_t)run->journal.strays, "stray",
+                  run->journal.strays > 0 ? rls_json_text(run->journal.stray) : json_null()));
     failed |= json_object_set(out, "checkpoints", run->checkpoints);
     failed |= json_object_set_new(out, "disk", disk);
     failed |= json_object_set(out, "set_aside", run->set_aside);

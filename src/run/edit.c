@@ -126,7 +126,8 @@ static rls_status evaluate(rls_run *run, rls_layer_result *results)
     rls_stream *stream = NULL;
     rls_source *source = NULL;
     double start = rls_profile_start();
-    rls_status status = rls_stream_open(ctx, run->journal_path, RLS_STREAM_EDITS, &stream);
+    rls_status status =
+        rls_stream_open_journal(ctx, run->journal_path, rls_journal_segments(run->journal), NULL, &stream);
     if (status == RLS_OK)
         status = rls_recorded_source(run->states, stream, &source);
     for (int i = 0; i < run->states->count && status == RLS_OK; i++) {

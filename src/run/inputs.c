@@ -250,3 +250,12 @@ bool rls_inputs_give_targets(const rls_inputs *in)
 {
     return in->stream != NULL && rls_stream_inquire(in->stream)->kind == RLS_TARGET;
 }
+
+rls_status rls_inputs_case_ids(const rls_inputs *in, int64_t first, int64_t count, int64_t *ids)
+{
+    if (in->stream != NULL)
+        return rls_stream_case_ids(in->stream, first, count, ids);
+    for (int64_t i = 0; i < count; i++)
+        ids[i] = rls_facts_get(in->facts, first + i)->case_id;
+    return RLS_OK;
+}

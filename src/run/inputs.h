@@ -55,6 +55,11 @@ RLS_NODISCARD rls_status rls_inputs_fingerprint(const rls_inputs *inputs, json_t
 /* Whether the edits' targets do not depend on the weights at the time. Not collective. */
 bool rls_inputs_give_targets(const rls_inputs *inputs);
 
+/* The case_ids of edits [first, first + count), all on every rank; -1 each where the stream has none.
+ * Collective. ids: room for count. Errors as rls_stream_case_ids. */
+RLS_NODISCARD rls_status rls_inputs_case_ids(const rls_inputs *inputs, int64_t first, int64_t count,
+                                             int64_t *ids);
+
 /* Closes everything and sets *inputs to NULL. Collective. NULL is accepted. */
 void rls_inputs_close(rls_inputs **inputs);
 

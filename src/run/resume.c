@@ -224,17 +224,13 @@ static rls_status rewind_log(rls_run *run, const resume_point *point)
 }
 
 /* Applies the journal's segments after the checkpoint again. */
-static rls_status replay(rls_run *run, const resume_point *point)
+static rls_status replay(rls_run *run, const resume_point *point, rls_stream *journal)
 {
     rls_context *ctx = run->ctx;
-    rls_stream *stream = NULL;
     rls_source *source = NULL;
     rls_status status = RLS_OK;
-    if (point->segments < point->journal.sound) {
-        status = rls_stream_open(ctx, run->journal_path, RLS_STREAM_EDITS, &stream);
-        if (status == RLS_OK)
-            status = rls_recorded_source(run->states, stream, &source);
-    }
+    if (point->segments < point->journal.sound)
+        status = rls_recorded_source(run->states, journal, &source);
     for (int64_t i = point->segments; i < point->journal.sound && status == RLS_OK; i++) {
         const int64_t count = point->journal.ends[i] - run->totals.edits;
         status = rls_agree(ctx, rls_fault(ctx, RLS_FAULT_resume_replay));
@@ -244,7 +240,57 @@ static rls_status replay(rls_run *run, const resume_point *point)
             status = rls_agree(ctx, rls_run_count(run, count, point->journal.each[i]));
     }
     rls_source_destroy(&source);
-    rls_stream_close(&stream);
+    return status;
+}
+
+/* The journal's edits are those of the run's facts or stream: the same case_ids in the same places. Collective. */
+static rls_status compare_cases(const rls_inputs *in, rls_stream *journal)
+{
+    enum { ROUND = 1 << 16 }; /* ids at a time */
+    rls_context *ctx = in->ctx;
+    const int64_t edits = rls_stream_inquire(journal)->edits;
+    int64_t *ids = NULL;
+    void *memory = NULL;
+    rls_status status = RLS_OK;
+    if (edits > in->edits)
+        status = rls_fail(ctx, RLS_ERR_DATA, "the journal has %" PRId64 " edits, but the run only %" PRId64,
+                          edits, in->edits);
+    if (status == RLS_OK)
+        status = rls_alloc(ctx, 2 * (int64_t)ROUND, sizeof(int64_t), &memory);
+    status = rls_agree(ctx, status);
+    ids = memory;
+    for (int64_t first = 0; first < edits && status == RLS_OK; first += ROUND) {
+        const int64_t count = edits - first < ROUND ? edits - first : ROUND;
+        status = rls_stream_case_ids(journal, first, count, ids);
+        if (status == RLS_OK)
+            status = rls_inputs_case_ids(in, first, count, ids + ROUND);
+        for (int64_t i = 0; i < count && status == RLS_OK; i++) /* the same on all ranks */
+            if (ids[i] != ids[ROUND + i])
+                status = rls_agree(ctx, rls_fail(ctx, RLS_ERR_DATA,
+                                                 "the journal's edit %" PRId64 " is case %" PRId64
+                                                 ", the run's is case %" PRId64
+                                                 ": this journal is not of this run",
+                                                 first + i, ids[i], ids[ROUND + i]));
+    }
+    free(memory);
+    return status;
+}
+
+/* Opens the journal's sound part; without one *out is NULL. */
+static rls_status open_sound(const rls_run *run, const resume_point *point, rls_stream **out)
+{
+    rls_context *ctx = run->ctx;
+    const rls_journal_survey *survey = &point->journal;
+    rls_status status = RLS_OK;
+    *out = NULL;
+    if (survey->strays > 0)
+        rls_log(ctx, RLS_LOG_WARNING,
+                "%s: %" PRId64 " files that are no segments of this journal are left alone, among them %s",
+                run->journal_path, survey->strays, survey->stray);
+    if (survey->sound > 0)
+        status = rls_stream_open_journal(ctx, run->journal_path, survey->sound, survey->ends, out);
+    if (status == RLS_OK && *out != NULL)
+        status = compare_cases(run->inputs, *out);
     return status;
 }
 
@@ -252,10 +298,13 @@ static rls_status replay(rls_run *run, const resume_point *point)
 static rls_status resume_states(rls_run *run, resume_point *point)
 {
     rls_context *ctx = run->ctx;
+    rls_stream *journal = NULL;
     int64_t only = -1;
     rls_status status = rls_agree(ctx, rls_resume_step(ctx, run->request->resume, &only));
     if (status == RLS_OK)
         status = rls_journal_examine(ctx, run->journal_path, &point->journal);
+    if (status == RLS_OK)
+        status = open_sound(run, point, &journal);
     if (status == RLS_OK)
         status = rls_checkpoint_clear(ctx, run->checkpoints_path);
     if (status == RLS_OK)
@@ -265,7 +314,7 @@ static rls_status resume_states(rls_run *run, resume_point *point)
                 "journal: %s: this segment and those after it are set aside, their edits applied again from "
                 "the stream",
                 point->journal.why);
-        status = rls_journal_set_aside(ctx, run->journal_path, point->journal.sound, point->journal.present);
+        status = rls_journal_set_aside(ctx, run->journal_path, &point->journal);
     }
     if (status == RLS_OK)
         rls_log(ctx, RLS_LOG_INFO, "resumed from %s%" PRId64 ", then %" PRId64 " journal segments",
@@ -279,7 +328,8 @@ static rls_status resume_states(rls_run *run, resume_point *point)
     if (status == RLS_OK)
         status = rewind_log(run, point);
     if (status == RLS_OK)
-        status = replay(run, point);
+        status = replay(run, point, journal);
+    rls_stream_close(&journal);
     if (status == RLS_OK)
         status = rls_prepare_open_journal(run, point->journal.sound);
     return status;

@@ -31,7 +31,10 @@ static int64_t step_of(const char *name)
     if (strncmp(name, "step-", 5) != 0 || name[5] < '0' || name[5] > '9')
         return -1;
     const long long step = strtoll(name + 5, &end, 10);
-    return *end == '\0' ? (int64_t)step : -1;
+    char again[40];
+    (void)snprintf(again, sizeof again, "step-%09lld",
+                   step); /* as rls_checkpoint_write names it, and no other way */
+    return *end == '\0' && strcmp(again, name) == 0 ? (int64_t)step : -1;
 }
 
 typedef struct {

@@ -41,11 +41,14 @@ int64_t rls_journal_edits(const rls_journal *journal);
 
 /* What a journal on the disk holds. */
 typedef struct {
-    int64_t present; /* segments up to the last one that left a trace */
+    int64_t present; /* segments by their names, whatever is between them */
     int64_t sound;   /* of those, how many are whole, from the first on without a gap */
+    int64_t *number; /* [present], ascending: number[i] = i for the sound ones */
     int64_t *ends;   /* [sound]: edits up to and with each */
     int64_t *each;   /* [sound]: edits a batch in it; its last batch may have fewer */
     int64_t bytes;
+    int64_t strays;   /* files that are no segments, which are left alone */
+    char stray[256];  /* one of them */
     json_t *problems; /* rank 0: what is wrong with segments, as store/problem.h has it; NULL elsewhere */
     char why[768];    /* the first of them: of segment number `sound`; "" when all are sound */
 } rls_journal_survey;
@@ -55,9 +58,9 @@ typedef struct {
 RLS_NODISCARD rls_status rls_journal_examine(rls_context *ctx, const char *path, rls_journal_survey *out);
 void rls_journal_survey_free(rls_journal_survey *survey);
 
-/* Renames the segments from number `first` on to *.damaged, so that they are in no stream and no evidence is
- * lost. Collective. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
-RLS_NODISCARD rls_status rls_journal_set_aside(rls_context *ctx, const char *path, int64_t first,
-                                               int64_t present);
+/* Renames the segments that are not sound to *.damaged, so that they are in no stream and no evidence is lost.
+ * Collective. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_journal_set_aside(rls_context *ctx, const char *path,
+                                               const rls_journal_survey *survey);
 
 #endif

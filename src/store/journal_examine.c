@@ -1,50 +1,52 @@
 /* Looking at a journal that some run left. */
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "store/digest.h"
-#include "store/file_util.h"
 #include "store/journal.h"
 #include "store/leftover.h"
 #include "store/manifest.h"
 #include "store/problem.h"
+#include "store/segment_names.h"
 
-/* The number in "segment-000012.nc" or ".json"; -1 for any other name. */
-static int64_t segment_number(const char *name)
+enum { COUNT_MAX_BITS = 53 }; /* of edits, so that sums of them are far from overflow */
+
+/* Every rank gets rank 0's list of what is there. Collective. */
+static rls_status list_present(rls_context *ctx, const char *path, rls_journal_survey *out)
 {
-    if (strncmp(name, "segment-", 8) != 0)
-        return -1;
-    char *end = NULL;
-    const long long number = strtoll(name + 8, &end, 10);
-    if (end == name + 8 || number < 0 || (strcmp(end, ".nc") != 0 && strcmp(end, ".json") != 0))
-        return -1;
-    /* A manifest alone is of a segment that was never committed. */
-    return strcmp(end, ".nc") == 0 ? (int64_t)number : -1;
+    rls_segment_names names = {0};
+    void *number = NULL;
+    rls_status status = rls_agree(ctx, ctx->rank == 0 ? rls_segment_names_list(ctx, path, &names) : RLS_OK);
+    if (status == RLS_OK) {
+        out->present = names.count;
+        out->strays = names.strays;
+        (void)snprintf(out->stray, sizeof out->stray, "%s", names.stray);
+        MPI_Bcast(&out->present, 1, MPI_INT64_T, 0, ctx->comm);
+        status = out->present <= INT_MAX ? rls_alloc(ctx, out->present, sizeof(int64_t), &number)
+                                         : rls_fail(ctx, RLS_ERR_DATA, "%s: too many segments", path);
+        status = rls_agree(ctx, status);
+    }
+    out->number = number;
+    if (status == RLS_OK) {
+        if (ctx->rank == 0 && names.count > 0)
+            memcpy(out->number, names.number, (size_t)names.count * sizeof(int64_t));
+        MPI_Bcast(out->number, (int)out->present, MPI_INT64_T, 0, ctx->comm);
+        MPI_Bcast(&out->strays, 1, MPI_INT64_T, 0, ctx->comm);
+        MPI_Bcast(out->stray, (int)sizeof out->stray, MPI_CHAR, 0, ctx->comm);
+    }
+    rls_segment_names_free(&names);
+    return status;
 }
 
-static rls_status note_segment(rls_context *ctx, const char *path, const char *name, void *user)
+/* A count of a manifest; -1 for one that cannot be. */
+static int64_t count_of(const json_t *manifest, const char *key)
 {
-    (void)ctx;
-    (void)path;
-    int64_t *present = user;
-    const int64_t number = segment_number(name);
-    *present = number >= *present ? number + 1 : *present;
-    return RLS_OK;
-}
-
-/* Rank 0: one more than the largest segment number; 0 without a directory. */
-static rls_status count_present(rls_context *ctx, const char *path, int64_t *present)
-{
-    *present = 0;
-    if (access(path, F_OK) != 0 && errno == ENOENT)
-        return RLS_OK;
-    return rls_dir_visit(ctx, path, note_segment, present);
+    const json_int_t count = json_integer_value(json_object_get(manifest, key));
+    return count >= 0 && count < (json_int_t)1 << COUNT_MAX_BITS ? (int64_t)count : -1;
 }
 
 /* Rank 0: compares segment i with its manifest, and gives where the edits end that it has, and its edits a
@@ -58,7 +60,8 @@ static void check_segment(rls_context *ctx, const char *path, int64_t i, const c
     rls_status status = rls_asprintf(ctx, &name, "%s/segment-%06" PRId64 ".json", path, i);
     if (status == RLS_OK)
         status = rls_manifest_read(ctx, name, "rlsedit-segment", &manifest);
-    const json_int_t first = json_integer_value(json_object_get(manifest, "first"));
+    const int64_t first = count_of(manifest, "first"), edits = count_of(manifest, "edits");
+    const int64_t batch = count_of(manifest, "batch");
     if (status != RLS_OK)
         rls_problem_take(ctx, problems, name != NULL ? name : path);
     else if ((*end >= 0 && first != *end) || json_integer_value(json_object_get(manifest, "segment")) != i)
@@ -67,10 +70,10 @@ static void check_segment(rls_context *ctx, const char *path, int64_t i, const c
         rls_problem_add(problems, file, "is missing or cannot be read");
     else if (manifest != NULL && !rls_digest_matches(digest, json_object_get(manifest, "digest"), reason))
         rls_problem_add(problems, file, "%s", reason);
-    const json_int_t edits = json_integer_value(json_object_get(manifest, "edits"));
-    const json_int_t batch = json_integer_value(json_object_get(manifest, "batch"));
-    *end = manifest != NULL ? (int64_t)(first + edits) : -1;
-    *each = (int64_t)(batch > 0 ? batch : edits);
+    if (manifest != NULL && (first < 0 || edits < 1 || batch < 0))
+        rls_problem_add(problems, name, "says impossible numbers of edits");
+    *end = manifest != NULL ? first + edits : -1;
+    *each = batch > 0 ? batch : edits;
     json_decref(manifest);
     free(name);
 }
@@ -81,6 +84,11 @@ static void check_segments(rls_context *ctx, const char *path, char *const *file
 {
     int64_t end = 0, each = 0;
     for (int64_t i = 0; i < out->present; i++) {
+        if (out->number[i] != i) {
+            rls_problem_add(out->problems, files[i], "does not follow: segment-%06" PRId64 ".nc is missing",
+                            i);
+            break;
+        }
         check_segment(ctx, path, i, files[i], &digests[i], &end, &each, out->problems);
         if (json_array_size(out->problems) == 0) {
             out->ends[out->sound] = end;
@@ -97,13 +105,14 @@ static void free_paths(char **paths, int64_t count)
     free(paths);
 }
 
-static rls_status make_paths(rls_context *ctx, const char *path, int64_t count, char ***out)
+static rls_status make_paths(rls_context *ctx, const char *path, const int64_t *number, int64_t count,
+                             char ***out)
 {
     void *memory = NULL;
     rls_status status = rls_alloc_zero(ctx, count, sizeof(char *), &memory);
     char **paths = memory;
     for (int64_t i = 0; i < count && status == RLS_OK; i++)
-        status = rls_asprintf(ctx, &paths[i], "%s/segment-%06" PRId64 ".nc", path, i);
+        status = rls_asprintf(ctx, &paths[i], "%s/segment-%06" PRId64 ".nc", path, number[i]);
     *out = paths;
     return status;
 }
@@ -114,11 +123,12 @@ rls_status rls_journal_examine(rls_context *ctx, const char *path, rls_journal_s
     rls_digest *digests = NULL;
     void *ends = NULL, *each = NULL;
     *out = (rls_journal_survey){0};
-    rls_status status = rls_agree(ctx, ctx->rank == 0 ? count_present(ctx, path, &out->present) : RLS_OK);
-    if (status != RLS_OK)
+    rls_status status = list_present(ctx, path, out);
+    if (status != RLS_OK) {
+        rls_journal_survey_free(out);
         return status;
-    MPI_Bcast(&out->present, 1, MPI_INT64_T, 0, ctx->comm);
-    status = make_paths(ctx, path, out->present, &paths);
+    }
+    status = make_paths(ctx, path, out->number, out->present, &paths);
     if (status == RLS_OK)
         status = rls_alloc_zero(ctx, out->present, sizeof(int64_t), &ends);
     if (status == RLS_OK)
@@ -149,9 +159,10 @@ rls_status rls_journal_examine(rls_context *ctx, const char *path, rls_journal_s
 
 void rls_journal_survey_free(rls_journal_survey *survey)
 {
+    free(survey->number);
     free(survey->ends);
     free(survey->each);
-    survey->ends = survey->each = NULL;
+    survey->number = survey->ends = survey->each = NULL;
     json_decref(survey->problems);
     survey->problems = NULL;
 }
@@ -166,14 +177,14 @@ static rls_status set_aside(rls_context *ctx, const char *path, int64_t number, 
     return status;
 }
 
-rls_status rls_journal_set_aside(rls_context *ctx, const char *path, int64_t first, int64_t present)
+rls_status rls_journal_set_aside(rls_context *ctx, const char *path, const rls_journal_survey *survey)
 {
     rls_status status = RLS_OK;
-    for (int64_t i = present; i-- > first && ctx->rank == 0 && status == RLS_OK;) { /* last first: never a gap
-                                                                                       before the end */
-        status = set_aside(ctx, path, i, "nc");
+    /* Last first: never a gap before the end. */
+    for (int64_t i = survey->present; i-- > survey->sound && ctx->rank == 0 && status == RLS_OK;) {
+        status = set_aside(ctx, path, survey->number[i], "nc");
         if (status == RLS_OK)
-            status = set_aside(ctx, path, i, "json");
+            status = set_aside(ctx, path, survey->number[i], "json");
     }
     return rls_agree(ctx, status);
 }

@@ -1,119 +1,25 @@
 #include "store/stream.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/memory.h"
-#include "store/file_util.h"
+#include "store/stream_names.h"
 #include "store/stream_state.h"
 
-/* Segment names gathered on rank 0: NUL-separated. */
-typedef struct {
-    char *text;
-    int64_t bytes, capacity, count;
-} names;
-
-static rls_status names_add(rls_context *ctx, names *list, const char *dir, const char *file)
-{
-    const int64_t need = (int64_t)(strlen(dir) + strlen(file)) + 2;
-    if (list->bytes + need > list->capacity) {
-        void *grown = NULL;
-        const int64_t capacity = 2 * list->capacity + need + 4096;
-        const rls_status status = rls_alloc(ctx, capacity, 1, &grown);
-        if (status != RLS_OK)
-            return status;
-        if (list->text != NULL)
-            memcpy(grown, list->text, (size_t)list->bytes);
-        free(list->text);
-        list->text = grown;
-        list->capacity = capacity;
-    }
-    const char *slash = dir[0] == '\0' || dir[strlen(dir) - 1] == '/' ? "" : "/";
-    list->bytes += 1 + snprintf(list->text + list->bytes, (size_t)need, "%s%s%s", dir, slash, file);
-    list->count++;
-    return RLS_OK;
-}
-
-static bool is_segment_name(const char *name)
-{
-    const size_t length = strlen(name);
-    return name[0] != '.' && length > 3 && strcmp(name + length - 3, ".nc") == 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Rank 0: sorts the names in place (by bytes, whatever the locale). */
-static rls_status names_sort(rls_context *ctx, names *list)
-{
-    void *array = NULL, *text = NULL;
-    rls_status status = rls_alloc(ctx, list->count, sizeof(char *), &array);
-    if (status == RLS_OK)
-        status = rls_alloc(ctx, list->bytes, 1, &text);
-    char **sorted = array;
-    char *from = list->text, *to = text;
-    if (status == RLS_OK && from != NULL && to != NULL) {
-        for (int64_t i = 0; i < list->count; i++) {
-            sorted[i] = from;
-            from += strlen(from) + 1;
-        }
-        qsort(sorted, (size_t)list->count, sizeof *sorted, by_name);
-        for (int64_t i = 0; i < list->count; i++) {
-            const size_t bytes = strlen(sorted[i]) + 1;
-            memcpy(to, sorted[i], bytes);
-            to += bytes;
-        }
-        memcpy(list->text, text, (size_t)list->bytes);
-    }
-    free(array);
-    free(text);
-    return status;
-}
-
-/* Rank 0: the file, or the directory's segments. */
-static rls_status list_segments(rls_context *ctx, const char *path, names *list)
-{
-    struct stat info;
-    if (stat(path, &info) != 0)
-        return rls_fail(ctx, rls_input_status(errno), "%s: %s", path, strerror(errno));
-    if (!S_ISDIR(info.st_mode))
-        return names_add(ctx, list, "", path);
-    DIR *dir = opendir(path);
-    if (dir == NULL)
-        return rls_fail(ctx, RLS_ERR_IO, "%s: cannot list: %s", path, strerror(errno));
-    rls_status status = RLS_OK;
-    const struct dirent *entry = NULL;
-    errno = 0;
-    while (status == RLS_OK && (entry = readdir(dir)) != NULL) {
-        if (is_segment_name(entry->d_name))
-            status = names_add(ctx, list, path, entry->d_name);
-        errno = 0;
-    }
-    if (status == RLS_OK && errno != 0)
-        status = rls_fail(ctx, RLS_ERR_IO, "%s: cannot list: %s", path, strerror(errno));
-    (void)closedir(dir);
-    if (status == RLS_OK && list->count == 0)
-        status = rls_fail(ctx, RLS_ERR_DATA, "%s: the directory has no segment (*.nc)", path);
-    if (status == RLS_OK && (list->bytes > INT_MAX || list->count >= INT_MAX))
-        status = rls_fail(ctx, RLS_ERR_DATA, "%s: too many segments: %" PRId64, path, list->count);
-    return status == RLS_OK ? names_sort(ctx, list) : status;
-}
-
-/* Collective: every rank learns the segments' paths. */
-static rls_status share_names(rls_stream *stream, const char *path)
+/* Collective: every rank learns the segments' paths: of a journal its first `segments`, else (-1) what is there. */
+static rls_status share_names(rls_stream *stream, const char *path, int64_t segments)
 {
     rls_context *ctx = stream->ctx;
-    names list = {0};
+    rls_stream_names list = {0};
     void *array = NULL, *text = NULL, *starts = NULL, *bytes = NULL;
-    rls_status status = rls_agree(ctx, ctx->rank == 0 ? list_segments(ctx, path, &list) : RLS_OK);
+    rls_status status = RLS_OK;
+    if (ctx->rank == 0)
+        status = segments >= 0 ? rls_stream_names_of_journal(ctx, path, segments, &list)
+                               : rls_stream_names_find(ctx, path, &list);
+    status = rls_agree(ctx, status);
     if (status == RLS_OK) {
         int64_t sizes[2] = {list.count, list.bytes};
         MPI_Bcast(sizes, 2, MPI_INT64_T, 0, ctx->comm);
@@ -143,7 +49,7 @@ static rls_status share_names(rls_stream *stream, const char *path)
             name += strlen(name) + 1;
         }
     }
-    free(list.text);
+    rls_stream_names_free(&list);
     return status;
 }
 
@@ -209,7 +115,9 @@ static rls_status check_segments(rls_stream *stream, rls_stream_use use)
     return RLS_OK;
 }
 
-rls_status rls_stream_open(rls_context *ctx, const char *path, rls_stream_use use, rls_stream **out)
+/* Collective: rls_stream_open, or of a journal's first `segments`. */
+static rls_status open_segments(rls_context *ctx, const char *path, int64_t segments, rls_stream_use use,
+                                rls_stream **out)
 {
     void *object = NULL;
     *out = NULL;
@@ -221,8 +129,8 @@ rls_status rls_stream_open(rls_context *ctx, const char *path, rls_stream_use us
         goto fail;
     if ((status = rls_agree(ctx, rls_strdup(ctx, path, &stream->path))) != RLS_OK)
         goto fail;
-    if ((status = share_names(stream, path)) != RLS_OK || (status = share_header(stream, use)) != RLS_OK ||
-        (status = check_segments(stream, use)) != RLS_OK)
+    if ((status = share_names(stream, path, segments)) != RLS_OK ||
+        (status = share_header(stream, use)) != RLS_OK || (status = check_segments(stream, use)) != RLS_OK)
         goto fail;
     if (stream->info.edits == 0)
         status = rls_agree(ctx, rls_fail(ctx, RLS_ERR_DATA, "%s: the stream has no edits", path));
@@ -232,6 +140,26 @@ rls_status rls_stream_open(rls_context *ctx, const char *path, rls_stream_use us
     return RLS_OK;
 fail:
     rls_stream_close(&stream);
+    return status;
+}
+
+rls_status rls_stream_open(rls_context *ctx, const char *path, rls_stream_use use, rls_stream **out)
+{
+    return open_segments(ctx, path, -1, use, out);
+}
+
+rls_status rls_stream_open_journal(rls_context *ctx, const char *path, int64_t segments, const int64_t *ends,
+                                   rls_stream **out)
+{
+    rls_status status = open_segments(ctx, path, segments, RLS_STREAM_EDITS, out);
+    for (int64_t s = 0; s < segments && ends != NULL && status == RLS_OK; s++)
+        if ((*out)->starts[s + 1] != ends[s]) /* equal on all ranks */
+            status =
+                rls_agree(ctx, rls_fail(ctx, RLS_ERR_DATA,
+                                        "%s: ends with edit %" PRId64 ", where its manifest says %" PRId64,
+                                        (*out)->paths[s], (*out)->starts[s + 1], ends[s]));
+    if (status != RLS_OK)
+        rls_stream_close(out);
     return status;
 }
 

@@ -1,12 +1,12 @@
 /*
- * Reading a stream of edits: one file, or a directory of segments (*.nc) in name order, as one sequence of
- * edits.
+ * Reading a stream of edits: one file, a run's journal, or a directory of files (*.nc) in the order of their
+ * names, as one sequence of edits (store/stream_names.h).
  *
  *     rls_stream *stream;  rls_stream_open(ctx, path, RLS_STREAM_EDITS, &stream);
  *     rls_stream_scan(stream, NULL, 0, RLS_F64);                                   nothing is NaN or Inf
  *     rls_stream_share keys = {0};
- *     rls_stream_read(stream, layer, RLS_STREAM_KEYS, first, count, RLS_F64, &keys);   keys.vectors: this
- * rank's share rls_stream_share_free(&keys);  rls_stream_close(&stream);
+ *     rls_stream_read(stream, layer, RLS_STREAM_KEYS, first, count, RLS_F64, &keys);   keys.vectors: this rank's
+ *     rls_stream_share_free(&keys);  rls_stream_close(&stream);
  *
  * Only one segment is open at a time. A file is a list of edits: edit e of the stream is row e of every
  * variable.
@@ -35,6 +35,12 @@ typedef struct {
  * attribute, segments that disagree (both named), or no edits at all; RLS_ERR_IO, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_stream_open(rls_context *ctx, const char *path, rls_stream_use use,
                                          rls_stream **out);
+
+/* Opens exactly the first `segments` (1 or more) segments of the journal at path, whatever else lies there. ends
+ * [segments]: the edits up to and with each, as examined, or NULL. Collective. On failure *out is NULL. Errors as
+ * above, and RLS_ERR_DATA naming the segment that holds another number of edits. */
+RLS_NODISCARD rls_status rls_stream_open_journal(rls_context *ctx, const char *path, int64_t segments,
+                                                 const int64_t *ends, rls_stream **out);
 
 /* Closes the stream and sets *stream to NULL. Collective. NULL is accepted. */
 void rls_stream_close(rls_stream **stream);

@@ -93,6 +93,36 @@ succeeds 'resuming with four damaged files'
 judge "$run" "$WORK/finished"
 verified "$run"
 
+# Files beside the segments that are none are neither applied nor harmed: copies under other names, and what is no netCDF.
+run=$WORK/run
+rm -rf "$run"
+cp -r "$WORK/stopped" "$run"
+cp "$run/stream/segment-000002.nc" "$run/stream/segment-000002 (copy).nc"
+echo 'not a netCDF file' >"$run/stream/segment-0000.nc"
+cp "$run/stream/segment-000001.nc" "$run/stream/segment-100000000.nc"
+launch alone inspect --verify "$run"
+[ "$code" = 3 ] || die "inspect --verify: exit code $code with a segment that follows nothing"
+resume $np "$run"
+succeeds 'resuming beside stray files'
+grep -qF 'no segments of this journal' "$WORK/err" || die 'stray files are not told'
+cmp "$run/stream/segment-000002 (copy).nc" "$WORK/stopped/stream/segment-000002.nc"
+cmp "$run/stream/segment-100000000.nc.damaged" "$WORK/stopped/stream/segment-000001.nc"
+rm "$run/stream/segment-000002 (copy).nc" "$run/stream/segment-0000.nc"
+judge "$run" "$WORK/finished"
+
+# A journal of other edits, sound in itself, is refused: its cases are not the run's.
+cp "$stream" "$WORK/other.nc"
+patch "$WORK/other.nc" $(($(stat -c %s "$stream") - edits * record)) 0000000000abcdef # the first edit's case_id
+RLSEDIT_FAULT=segment.write:error:0:6 launch $np edit "$config" --model "$model" --stream "$WORK/other.nc" -q \
+    "${settings[@]}" --run "$WORK/foreign"
+fails 5 'injected fault' 'the interrupted run of other edits'
+rm -rf "$run"
+cp -r "$WORK/stopped" "$run"
+rm -r "$run/stream"
+cp -r "$WORK/foreign/stream" "$run/stream"
+resume $np "$run"
+fails 3 'this journal is not of this run' "another run's journal"
+
 # A step that is named is not silently another; a damaged checkpoint is skipped for an older one, and that for none.
 cp -r "$WORK/stopped" "$WORK/named"
 damage flipped "$WORK/named/checkpoints/step-000000200/layer-00.nc"

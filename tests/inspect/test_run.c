@@ -32,13 +32,13 @@ static void test_run(void **state)
     scratch_text("run/config.yaml", "batch: 10\n");
     scratch_text("run/log.jsonl", "");
     (void)in_scratch("run", path);
-    assert_described(
-        ctx, path,
-        "{\"kind\": \"run\", \"bytes\": 10, \"state\": \"stopped\", \"edits\": 0, "
-        "\"batches\": 0, \"last_batch\": null, \"model\": null, \"summary\": null, \"running\": "
-        "null, \"checkpoints\": [], \"set_aside\": [], \"resume\": {\"step\": null, \"replay\": "
-        "0}, \"journal\": {\"segments\": 0, \"sound\": 0, \"edits\": 0, \"bytes\": 0}, \"disk\": "
-        "{\"stream\": 0, \"checkpoints\": 0, \"model\": 0, \"report\": 0, \"other\": 10}}");
+    assert_described(ctx, path,
+                     "{\"kind\": \"run\", \"bytes\": 10, \"state\": \"stopped\", \"edits\": 0, "
+                     "\"batches\": 0, \"last_batch\": null, \"model\": null, \"summary\": null, \"running\": "
+                     "null, \"checkpoints\": [], \"set_aside\": [], \"resume\": {\"step\": null, \"replay\": "
+                     "0}, \"journal\": {\"segments\": 0, \"sound\": 0, \"edits\": 0, \"bytes\": 0, "
+                     "\"strays\": 0, \"stray\": null}, \"disk\": "
+                     "{\"stream\": 0, \"checkpoints\": 0, \"model\": 0, \"report\": 0, \"other\": 10}}");
     scratch_text("run/log.jsonl", "{\"batch\": 1, \"ed");
     assert_described(ctx, path, "{\"edits\": 0, \"last_batch\": null}");
     scratch_text("run/log.jsonl", "{\"batch\": 2, \"edits\": 20}\n" LINE "\n{\"batch\": 4, \"edi");

@@ -2,11 +2,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 #include "store/journal.h"
 #include "store/problem.h"
+#include "store/segment_names.h"
+#include "store/stream.h"
 #include "store/stream_files.h"
 #include "support/collective.h"
 #include "support/scratch.h"
@@ -98,6 +101,14 @@ static void assert_sound(rls_context *ctx, int64_t present, int64_t sound, size_
     }
     assert_all((survey.why[0] == '\0') == (sound == present) && strstr(survey.why, why) != NULL);
     rls_journal_survey_free(&survey);
+    rls_journal_survey_free(&survey);
+}
+
+static void set_aside(rls_context *ctx)
+{
+    rls_journal_survey survey;
+    assert_all_ok(ctx, rls_journal_examine(ctx, journal_path, &survey));
+    assert_all_ok(ctx, rls_journal_set_aside(ctx, journal_path, &survey));
     rls_journal_survey_free(&survey);
 }
 
@@ -227,7 +238,78 @@ static void test_misplaced(void **state)
     if (ctx->rank == 0)
         assert_int_equal(unlink(segment(0, "nc", from)), 0);
     MPI_Barrier(MPI_COMM_WORLD);
-    assert_sound(ctx, SEGMENTS, 0, 3, "segment-000000.nc");
+    assert_sound(ctx, SEGMENTS - 1, 0, 1, "segment-000000.nc is missing");
+}
+
+/* Names are of segments only as they are written: copies and foreign files are neither examined nor opened, a
+ * segment that does not follow is not sound, however far its number is. */
+static void test_strays(void **state)
+{
+    static const char *const STRAYS[] = {"segment-000001 (copy).nc", "segment-1.nc", "notes.nc",
+                                         "segment-99999999999999999999.nc"};
+    rls_context *ctx = *state;
+    char from[RLS_TEST_PATH_MAX], to[RLS_TEST_PATH_MAX];
+    rls_journal_survey survey;
+    rls_stream *stream = NULL;
+    size_t bytes = 0;
+    write_all(ctx);
+    char *data = rls_test_read(segment(1, "nc", from), &bytes);
+    for (int i = 0; i < 4; i++) {
+        (void)snprintf(to, sizeof to, "%.900s/%s", journal_path, STRAYS[i]);
+        rls_test_write(to, data, i == 2 ? 7 : bytes); /* no netCDF at all */
+    }
+    assert_sound(ctx, SEGMENTS, SEGMENTS, 0, "");
+    assert_all_ok(ctx, rls_journal_examine(ctx, journal_path, &survey));
+    assert_all_int_equal(survey.strays, 4);
+    assert_all(strcmp(survey.stray, "notes.nc") == 0);
+    assert_all_ok(ctx, rls_stream_open_journal(ctx, journal_path, SEGMENTS, survey.ends, &stream));
+    assert_all_int_equal(rls_stream_inquire(stream)->edits, ALL);
+    rls_stream_close(&stream);
+    survey.ends[1]++;
+    assert_all_status(ctx, rls_stream_open_journal(ctx, journal_path, SEGMENTS, survey.ends, &stream),
+                      RLS_ERR_DATA);
+    assert_all_message(ctx, "segment-000001.nc");
+    rls_journal_survey_free(&survey);
+    assert_all_ok(ctx,
+                  rls_stream_open(ctx, journal_path, RLS_STREAM_EDITS, &stream)); /* as --stream opens it */
+    assert_all_int_equal(rls_stream_inquire(stream)->edits, ALL);
+    rls_stream_close(&stream);
+
+    rls_test_write(segment(100000000, "nc", to), data, bytes);
+    assert_sound(ctx, SEGMENTS + 1, SEGMENTS, 1, "segment-000004.nc is missing");
+    assert_all_status(ctx, rls_stream_open(ctx, journal_path, RLS_STREAM_EDITS, &stream), RLS_ERR_DATA);
+    assert_all_message(ctx, "segment-000004.nc is missing");
+    set_aside(ctx);
+    assert_sound(ctx, SEGMENTS, SEGMENTS, 0, "");
+    assert_all(rls_test_exists(segment(100000000, "nc.damaged", to)));
+    free(data);
+}
+
+/* A million segments and more are in the order of their numbers, not of their names. */
+static void test_order(void **state)
+{
+    static const int64_t NUMBERS[] = {100001, 1000000, 99999, 999999999999};
+    rls_context *ctx = *state;
+    char dir[RLS_TEST_PATH_MAX], name[RLS_SEGMENT_NAME_MAX], path[RLS_TEST_PATH_MAX];
+    rls_segment_names names;
+    int wrong = 0;
+    (void)in_scratch("many", dir);
+    if (ctx->rank == 0) {
+        assert_int_equal(mkdir(dir, 0777), 0);
+        for (int i = 0; i < 4; i++) {
+            (void)snprintf(path, sizeof path, "%.900s/%s", dir, rls_segment_name(NUMBERS[i], "nc", name));
+            wrong += rls_segment_number(name, "nc") != NUMBERS[i] || rls_segment_number(name, "json") != -1;
+            FILE *file = fopen(path, "w");
+            assert_non_null(file);
+            (void)fclose(file);
+        }
+        assert_int_equal(rls_segment_names_list(ctx, dir, &names), RLS_OK);
+        assert_int_equal(names.count, 4);
+        for (int64_t i = 0; i + 1 < names.count; i++)
+            wrong += names.number[i] >= names.number[i + 1];
+        rls_segment_names_free(&names);
+    }
+    assert_all_int_equal(wrong, 0);
 }
 
 /* Set aside is not deleted, and not in the stream; a second time there is another name. */
@@ -239,7 +321,7 @@ static void test_set_aside(void **state)
         write_all(ctx);
         change(segment(2, "nc", path), 3, false);
         assert_sound(ctx, SEGMENTS, 2, 1, path);
-        assert_all_ok(ctx, rls_journal_set_aside(ctx, journal_path, 2, SEGMENTS));
+        set_aside(ctx);
         assert_sound(ctx, 2, 2, 0, "");
         assert_all(rls_test_exists(segment(2, time == 1 ? "nc.damaged" : "nc.damaged-2", path)));
         assert_all(rls_test_exists(segment(3, time == 1 ? "json.damaged" : "json.damaged-2", path)));
@@ -259,8 +341,8 @@ static void test_set_aside(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {in_dir(test_round_trip), in_dir(test_going_on),
-                                       in_dir(test_failing),    in_dir(test_damage),
-                                       in_dir(test_misplaced),  in_dir(test_set_aside)};
+    const struct CMUnitTest tests[] = {
+        in_dir(test_round_trip), in_dir(test_going_on),  in_dir(test_failing), in_dir(test_damage),
+        in_dir(test_misplaced),  in_dir(test_set_aside), in_dir(test_strays),  in_dir(test_order)};
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "journal");
 }
