@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/config_yaml.h"
+#include "base/dtype.h"
 #include "base/memory.h"
 #include "base/share.h"
 
@@ -72,6 +73,15 @@ static rls_status check(rls_context *ctx, const char *name, const rls_config *co
                                    "editor.lambda and editor.mu are both 0, which leaves nothing to hold the "
                                    "weights: one must be above 0");
     }
+    const struct {
+        const char *key;
+        double value;
+    } weights[] = {{"lambda", config->editor.lambda}, {"mu", config->editor.mu}};
+    for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++)
+        if (weights[i].value != 0.0 && !rls_dtype_holds_square(config->state.dtype, weights[i].value))
+            return rls_config_complain(ctx, name, place_of(items, "editor", weights[i].key),
+                                       "editor.%s: %g is squared, which %s cannot hold to its digits",
+                                       weights[i].key, weights[i].value, rls_dtype_name(config->state.dtype));
     if ((config->grid.shape[0] == 0) != (config->grid.shape[1] == 0))
         return rls_config_complain(ctx, name, place_of(items, "grid", "shape"),
                                    "grid.shape: expected two numbers above 0, or [0, 0] for automatic");

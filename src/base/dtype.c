@@ -1,5 +1,6 @@
 #include "base/dtype.h"
 
+#include <float.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -335,4 +336,11 @@ void rls_convert(rls_dtype dst_dtype, void *dst, int64_t dst_stride, rls_dtype s
         convert_to_small(dst_dtype, dst, dst_stride, src_dtype, src, src_stride, count);
         break;
     }
+}
+
+bool rls_dtype_holds_square(rls_dtype dtype, double x)
+{
+    const double least = dtype == RLS_F32 ? (double)FLT_MIN : DBL_MIN;
+    const double square = x * x;
+    return square >= least && square <= 1.0 / least;
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/dtype.h"
 #include "editor/delay.h"
 #include "editor/editor.h"
 #include "editor/parts.h"
@@ -227,6 +228,12 @@ static rls_status rls_create(rls_editor *ed)
                         "editor.lambda = %g, editor.mu = %g: both must be finite and not negative, and not "
                         "both 0 (nothing would hold the weights)",
                         lambda, mu);
+    if ((lambda != 0.0 && !rls_dtype_holds_square(ed->options.dtype, lambda)) ||
+        (mu != 0.0 && !rls_dtype_holds_square(ed->options.dtype, mu)))
+        return rls_fail(
+            ed->grid->ctx, RLS_ERR_CONFIG,
+            "editor.lambda = %g, editor.mu = %g: their squares must be numbers of %s, with all their digits",
+            lambda, mu, rls_dtype_name(ed->options.dtype));
     return rls_delay_create(ed);
 }
 

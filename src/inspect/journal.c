@@ -31,11 +31,14 @@ static rls_status sum_bytes(rls_context *ctx, const char *path, const rls_segmen
  * one. */
 static void take_last(const json_t *last, rls_journal_view *view)
 {
-    const int64_t edits = (int64_t)json_integer_value(json_object_get(last, "edits"));
-    const json_t *batches = json_object_get(last, "batches");
-    view->edits = (int64_t)json_integer_value(json_object_get(last, "first")) + edits;
-    view->batches = batches != NULL ? (int64_t)json_integer_value(batches) : view->segments;
-    view->last_batches = rls_editor_parts(edits, (int64_t)json_integer_value(json_object_get(last, "batch")));
+    const int64_t edits = rls_manifest_count(last, "edits"), first = rls_manifest_count(last, "first");
+    const int64_t batch = rls_manifest_count(last, "batch");
+    if (edits < 0 || first < 0 || batch < 0)
+        return;
+    view->edits = first + edits;
+    view->batches =
+        json_object_get(last, "batches") != NULL ? rls_manifest_count(last, "batches") : view->segments;
+    view->last_batches = rls_editor_parts(edits, batch);
 }
 
 /* Rank 0: the journal by the names in its directory and the manifest of its last segment. */

@@ -198,14 +198,20 @@ static rls_status take(rls_moments_partial *p, const json_t *manifest)
 {
     const json_t *doubling = json_object_get(manifest, "doubling");
     rls_status status = load_means(p, json_object_get(manifest, "moments"), p->sums);
-    p->texts = json_integer_value(json_object_get(manifest, "texts"));
-    p->keys = json_integer_value(json_object_get(manifest, "keys"));
+    p->texts = rls_manifest_count(manifest, "texts");
+    p->keys = rls_manifest_count(manifest, "keys");
+    if (status == RLS_OK && (p->texts < 0 || p->keys < 0))
+        status = rls_agree(p->ctx,
+                           rls_fail(p->ctx, RLS_ERR_DATA,
+                                    "%s: the unfinished run's manifest says impossible numbers: begin anew "
+                                    "with --resume never",
+                                    p->out));
     for (int i = 0; i < p->count && status == RLS_OK; i++)
         rls_symmetric_scale_shift(p->sums[i], (double)p->keys, 0.0);
     if (status == RLS_OK && p->doubling != NULL && json_is_object(doubling)) {
         status = load_means(p, json_object_get(doubling, "moments"), p->doubling);
-        p->doubling_texts = json_integer_value(json_object_get(doubling, "texts"));
-        p->doubling_keys = json_integer_value(json_object_get(doubling, "keys"));
+        p->doubling_texts = rls_manifest_count(doubling, "texts");
+        p->doubling_keys = rls_manifest_count(doubling, "keys");
         p->saved_doubling = p->doubling_texts;
     }
     return status;

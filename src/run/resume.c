@@ -10,6 +10,7 @@
 #include "run/prepare.h"
 #include "store/checkpoint.h"
 #include "store/fingerprint.h"
+#include "store/manifest.h"
 
 /* Where a resumed run takes up. */
 typedef struct {
@@ -89,8 +90,8 @@ static rls_status resume_config(rls_run *run, const char *saved_text, rls_config
 /* Whether the journal's sound part has what a checkpoint covers. */
 static bool covers(const rls_journal_survey *journal, const json_t *manifest)
 {
-    const int64_t segments = json_integer_value(json_object_get(manifest, "segments"));
-    const int64_t edits = json_integer_value(json_object_get(manifest, "edits"));
+    const int64_t segments = rls_manifest_count(manifest, "segments");
+    const int64_t edits = rls_manifest_count(manifest, "edits");
     return segments >= 1 && segments <= journal->sound && journal->ends[segments - 1] == edits;
 }
 
@@ -134,9 +135,9 @@ static rls_status try_checkpoint(rls_run *run, int64_t step, bool wanted, resume
     if (status == RLS_OK && sound && wanted) {
         point->manifest = json_incref(manifest);
         point->step = step;
-        point->segments = json_integer_value(json_object_get(manifest, "segments"));
-        point->edits = json_integer_value(json_object_get(manifest, "edits"));
-        point->batches = json_integer_value(json_object_get(manifest, "batches"));
+        point->segments = rls_manifest_count(manifest, "segments");
+        point->edits = rls_manifest_count(manifest, "edits");
+        point->batches = rls_manifest_count(manifest, "batches");
     }
     if (status == RLS_OK && !sound) {
         rls_log(ctx, RLS_LOG_WARNING, "checkpoint of step %" PRId64 " is not used but set aside: %s", step,
@@ -369,6 +370,13 @@ rls_status rls_run_resume(rls_run *run)
         status = rls_prepare_find_inputs(run, or_saved(q->model, run->identity, "model"),
                                          or_saved(q->stream, run->identity, "stream"),
                                          or_saved(q->facts, run->identity, "facts"));
+    if (status == RLS_OK &&
+        (run->paths.model == NULL || (run->paths.stream == NULL) == (run->paths.facts == NULL)))
+        status = rls_agree(
+            ctx, rls_fail(ctx, RLS_ERR_DATA,
+                          "%s/run.json: says no model, or not what is edited, a stream or facts: give "
+                          "them with --model and --stream or --facts",
+                          q->run));
     run->paths.limit = (int64_t)json_integer_value(json_object_get(run->identity, "facts_limit"));
     run->paths.policy =
         json_is_true(json_object_get(run->identity, "facts_skip")) ? RLS_FACTS_SKIP : RLS_FACTS_STOP;

@@ -13,8 +13,6 @@
 #include "store/problem.h"
 #include "store/segment_names.h"
 
-enum { COUNT_MAX_BITS = 53 }; /* of edits, so that sums of them are far from overflow */
-
 /* Every rank gets rank 0's list of what is there. Collective. */
 static rls_status list_present(rls_context *ctx, const char *path, rls_journal_survey *out)
 {
@@ -42,13 +40,6 @@ static rls_status list_present(rls_context *ctx, const char *path, rls_journal_s
     return status;
 }
 
-/* A count of a manifest; -1 for one that cannot be. */
-static int64_t count_of(const json_t *manifest, const char *key)
-{
-    const json_int_t count = json_integer_value(json_object_get(manifest, key));
-    return count >= 0 && count < (json_int_t)1 << COUNT_MAX_BITS ? (int64_t)count : -1;
-}
-
 /* Rank 0: compares segment i with its manifest, and gives where the edits end that it has, and its edits a
  * batch (one batch, when it was written before there were segments of several). Whatever is wrong is added to
  * the problems. */
@@ -60,8 +51,9 @@ static void check_segment(rls_context *ctx, const char *path, int64_t i, const c
     rls_status status = rls_asprintf(ctx, &name, "%s/segment-%06" PRId64 ".json", path, i);
     if (status == RLS_OK)
         status = rls_manifest_read(ctx, name, "rlsedit-segment", &manifest);
-    const int64_t first = count_of(manifest, "first"), edits = count_of(manifest, "edits");
-    const int64_t batch = count_of(manifest, "batch");
+    const int64_t first = rls_manifest_count(manifest, "first"),
+                  edits = rls_manifest_count(manifest, "edits");
+    const int64_t batch = rls_manifest_count(manifest, "batch");
     if (status != RLS_OK)
         rls_problem_take(ctx, problems, name != NULL ? name : path);
     else if ((*end >= 0 && first != *end) || json_integer_value(json_object_get(manifest, "segment")) != i)

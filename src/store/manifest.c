@@ -130,3 +130,13 @@ rls_status rls_manifest_read(rls_context *ctx, const char *path, const char *for
         json_decref(object);
     return status;
 }
+
+int64_t rls_manifest_count(const json_t *manifest, const char *key)
+{
+    enum { BITS = 53 };
+    const json_t *value = json_object_get(manifest, key);
+    const json_int_t count = json_integer_value(value);
+    return value == NULL                                                           ? 0
+           : json_is_integer(value) && count >= 0 && count < (json_int_t)1 << BITS ? (int64_t)count
+                                                                                   : -1;
+}

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "base/context.h"
 
@@ -36,5 +37,9 @@ json_t *rls_manifest_from_line(const char *text, size_t bytes);
 /* Writes bytes to path as a manifest is written. Returns RLS_ERR_IO, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_file_replace(rls_context *ctx, const char *path, const void *data,
                                           int64_t bytes);
+
+/* A number of things that a manifest says, 0 when it is not there; -1 for one that cannot be: negative, or 2^53
+ * and more, so that sums of what is accepted are far from overflow. Not collective. */
+int64_t rls_manifest_count(const json_t *manifest, const char *key);
 
 #endif

@@ -44,6 +44,9 @@ static rls_status begin_array(rls_context *ctx, const rls_zip *zip, const char *
                         "%s: there is no %s in it: not statistics as MEMIT writes them; it holds %s",
                         zip->source.path, name, text);
     }
+    for (const rls_zip_entry *other = entry + 1; other < zip->entries + zip->count; other++)
+        if (strcmp(other->name, name) == 0)
+            return rls_fail(ctx, RLS_ERR_DATA, "%s: is in it twice: fetch the file again", title);
     rls_status status = rls_alloc(ctx, RLS_NPY_HEADER_MAX, 1, &memory);
     unsigned char *bytes = memory;
     if (status == RLS_OK)

@@ -225,6 +225,24 @@ static void test_bad_files(void **state)
     }
 }
 
+/* Two members of one name: which of them counts is anybody's guess. */
+static void test_twice(void **state)
+{
+    bytes sum = {0}, count = {0}, zip = {0};
+    add_npy_header(&sum, 1, GOOD);
+    const double ones[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
+    add_bytes(&sum, ones, sizeof ones);
+    add_count(&count, "<i8", 5);
+    const zip_member members[] = {
+        {COUNT, &count, 0, 0, 0, 0, 0}, {STATS, &sum, 0, 0, 0, 0, 0}, {STATS, &sum, 1, 0, 0, 0, 0}};
+    make_zip(&zip, members, 3);
+    rls_test_write(path, zip.data, zip.size);
+    refuse(*state, "mom2.mom2.npy: is in it twice");
+    free(sum.data);
+    free(count.data);
+    free(zip.data);
+}
+
 /* Cut anywhere, or of other bytes altogether: never read beyond, never taken. */
 static void test_truncated_files(void **state)
 {
@@ -280,8 +298,8 @@ static int setup(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {file_test(test_layouts), file_test(test_rounds),
-                                       file_test(test_bad_files), file_test(test_truncated_files),
-                                       file_test(test_damaged_deflate)};
+    const struct CMUnitTest tests[] = {file_test(test_layouts),         file_test(test_rounds),
+                                       file_test(test_bad_files),       file_test(test_truncated_files),
+                                       file_test(test_damaged_deflate), file_test(test_twice)};
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "npz");
 }
