@@ -11,6 +11,9 @@
  * MPI, only a context for its message. Returns 0. Not collective. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Called once before, by libFuzzer and by replay_main.c, in targets that define it. Returns 0. */
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
 /* Aborts, which is how a fuzzer is told, when cond does not hold; says where. */
 #define must(cond)                                                                                           \
     do {                                                                                                     \

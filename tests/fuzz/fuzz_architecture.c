@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
+#include "fuzz/json_mutator.h"
 #include "llm/architecture.h"
+
+const size_t fuzz_json_prefix = 0;
 
 static void check(const rls_architecture *a)
 {

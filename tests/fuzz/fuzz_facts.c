@@ -9,6 +9,9 @@
 #include "base/utf8.h"
 #include "corpus/facts_parse.h"
 #include "fuzz/fuzz.h"
+#include "fuzz/json_mutator.h"
+
+const size_t fuzz_json_prefix = 1;
 
 static void must_be_text(const char *text)
 {
