@@ -12,6 +12,10 @@
 
 typedef enum { RLS_EXPORT_MODEL, RLS_EXPORT_FLOAT32 } rls_export_dtype;
 
+/* How an export takes over weight files without edited tensors: as other names of the original's files, as files of
+ * their own, or as such that share the disk's blocks until one of them is written to. */
+typedef enum { RLS_EXPORT_HARD, RLS_EXPORT_COPY, RLS_EXPORT_REFLINK } rls_export_link;
+
 /* The sections. What each field means, its range and default: the table in config_schema.c, printed by
  * rls_config_help. Paths are absolute; NULL when not given. */
 struct rls_config_model {
@@ -49,6 +53,7 @@ struct rls_config_checkpoint {
 };
 struct rls_config_export {
     rls_export_dtype dtype;
+    rls_export_link link;
 };
 
 typedef struct {

@@ -50,6 +50,9 @@ static const cyaml_strval_t state_dtypes[] = {{"float64", RLS_F64}, {"float32", 
 static const cyaml_strval_t export_dtypes[] = {
     {"model", RLS_EXPORT_MODEL}, {"float32", RLS_EXPORT_FLOAT32}, {NULL, 0}};
 
+static const cyaml_strval_t export_links[] = {
+    {"hard", RLS_EXPORT_HARD}, {"copy", RLS_EXPORT_COPY}, {"reflink", RLS_EXPORT_REFLINK}, {NULL, 0}};
+
 /* no size here, so that the compiler compares the rows with RLS_CONFIG_FIELDS */
 const rls_config_field rls_config_fields[] = {
     {TEXT(model, module), .help = "tensor to edit, without .weight; {} is the layer's number"},
@@ -105,6 +108,10 @@ const rls_config_field rls_config_fields[] = {
 
     {ENUM(export, dtype, export_dtypes), .initial = "model",
      .help = "of the edited tensors on disk; model: the dtype they had"},
+    {ENUM(export, link, export_links), .initial = "hard",
+     .help = "weight files without edits: hard (another name of the original's file), copy, or reflink (a "
+             "copy that "
+             "shares blocks, where the file system can); all else is copied"},
 };
 
 const char *rls_config_field_name(const rls_config_field *field, char name[64])

@@ -30,7 +30,7 @@ typedef struct {
     const char *help;
 } rls_config_field;
 
-enum { RLS_CONFIG_FIELDS = 27 };
+enum { RLS_CONFIG_FIELDS = 28 };
 
 /* The fields in the order of the resolved text; those of a section are neighbours. Not collective. */
 extern const rls_config_field rls_config_fields[RLS_CONFIG_FIELDS];

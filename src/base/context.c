@@ -92,6 +92,7 @@ void rls_context_destroy(rls_context **ctx)
     if ((*ctx)->rank_log != NULL && !(*ctx)->part)
         fclose((*ctx)->rank_log);
     MPI_Comm_free(&(*ctx)->comm);
+    free((*ctx)->accepted_config);
     free(*ctx);
     *ctx = NULL;
 }

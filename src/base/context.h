@@ -24,6 +24,7 @@ struct rls_context {
     bool part; /* of rls_context_split: the log file is another context's */
     rls_profile profile;
     rls_fault_plan fault;      /* of RLSEDIT_FAULT */
+    char *accepted_config;     /* see llm/architecture_accept.h; NULL: nothing */
     bool amx_known;            /* whether the next one is */
     const struct rls_amx *amx; /* this processor's matrix unit, or NULL: see linalg/amx.h */
 };

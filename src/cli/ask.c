@@ -9,9 +9,10 @@
 #include "cli/limits.h"
 #include "cli/options.h"
 #include "cli/print_json.h"
+#include "llm/architecture_accept.h"
 
 struct choices {
-    const char *model, *file, *field;
+    const char *model, *file, *field, *accept_config;
     int64_t tokens, top_k, seed, tensor_ranks;
     double temperature;
     bool json;
@@ -42,6 +43,7 @@ static const rls_option options[] = {
      "ranks that share a copy of the model; copies answer different prompts (default: as few as have the "
      "memory)",
      offsetof(struct choices, tensor_ranks), false, NULL},
+    RLS_OPTION_ACCEPT_CONFIG(struct choices),
     {"json", 'j', RLS_OPTION_FLAG, NULL,
      "print an object a prompt: prompt, text (what is added), tokens (its ids)",
      offsetof(struct choices, json), false, NULL},
@@ -127,6 +129,8 @@ rls_status rls_cli_ask(rls_context *ctx, int argc, char **argv, const volatile s
     rls_status status = rls_options_parse(ctx, &command, argc, argv, &choices, &operands, &done);
     if (status == RLS_OK && !done)
         status = check(ctx, &choices, operands.count);
+    if (status == RLS_OK && !done)
+        status = rls_agree(ctx, rls_architecture_accept(ctx, choices.accept_config));
     if (status == RLS_OK && !done) {
         const rls_ask_request request = {.model = choices.model,
                                          .prompts = operands.item,

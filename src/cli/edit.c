@@ -7,10 +7,11 @@
 #include "cli/options.h"
 #include "cli/print.h"
 #include "inspect/inspect.h"
+#include "llm/architecture_accept.h"
 #include "run/edit.h"
 
 struct choices {
-    const char *model, *stream, *facts, *on_error, *hparams, *run, *resume, *walltime;
+    const char *model, *stream, *facts, *on_error, *hparams, *run, *resume, *walltime, *accept_config;
     int64_t limit, tensor_ranks, token_budget;
     bool verify, quiet;
     rls_option_list sets;
@@ -40,6 +41,7 @@ static const rls_option options[] = {
      "ranks that share a copy of the model; copies work on different facts (default: as few as have the "
      "memory)",
      offsetof(struct choices, tensor_ranks), false, NULL},
+    RLS_OPTION_ACCEPT_CONFIG(struct choices),
     {"token-budget", 0, RLS_OPTION_INTEGER, "N",
      "most tokens that go through the model together, which bounds the memory for it (default 4096)",
      offsetof(struct choices, token_budget), false, NULL},
@@ -121,6 +123,8 @@ rls_status rls_cli_edit(rls_context *ctx, int argc, char **argv, const volatile 
     rls_options_quiet(ctx, choices.quiet);
     if (status == RLS_OK && !done)
         status = check(ctx, &choices);
+    if (status == RLS_OK && !done)
+        status = rls_agree(ctx, rls_architecture_accept(ctx, choices.accept_config));
     if (status == RLS_OK && !done) {
         const rls_edit_request request = {.config = operands.count > 0 ? operands.item[0] : NULL,
                                           .sets = choices.sets.item,

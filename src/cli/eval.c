@@ -9,9 +9,10 @@
 #include "cli/options.h"
 #include "cli/print_eval.h"
 #include "cli/print_json.h"
+#include "llm/architecture_accept.h"
 
 struct choices {
-    const char *run, *model, *facts, *original, *on_error, *text, *field, *out;
+    const char *run, *model, *facts, *original, *on_error, *text, *field, *out, *accept_config;
     int64_t limit, fluency, questions, tensor_ranks;
     bool no_before, last_word, json, quiet;
 };
@@ -54,6 +55,7 @@ static const rls_option options[] = {
     {"tensor-ranks", 0, RLS_OPTION_INTEGER, "N",
      "ranks that share a copy of the model; copies try different facts (default: as few as have the memory)",
      offsetof(struct choices, tensor_ranks), false, NULL},
+    RLS_OPTION_ACCEPT_CONFIG(struct choices),
     {"json", 'j', RLS_OPTION_FLAG, NULL, "print what eval.json holds, and no tables",
      offsetof(struct choices, json), false, NULL},
     {"quiet", 'q', RLS_OPTION_FLAG, NULL, "show no progress", offsetof(struct choices, quiet), false, NULL},
@@ -126,6 +128,8 @@ rls_status rls_cli_eval(rls_context *ctx, int argc, char **argv, const volatile 
     rls_options_quiet(ctx, choices.quiet);
     if (status == RLS_OK && !done)
         status = check(ctx, &choices);
+    if (status == RLS_OK && !done)
+        status = rls_agree(ctx, rls_architecture_accept(ctx, choices.accept_config));
     if (status == RLS_OK && !done) {
         const rls_eval_request request = {.run = choices.run,
                                           .model = choices.model,

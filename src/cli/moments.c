@@ -9,10 +9,11 @@
 #include "base/memory.h"
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "llm/architecture_accept.h"
 #include "moments/moments.h"
 
 struct choices {
-    const char *model, *text, *field, *out, *layers, *module, *dtype, *resume, *walltime;
+    const char *model, *text, *field, *out, *layers, *module, *dtype, *resume, *walltime, *accept_config;
     int64_t samples, max_length, seed, tensor_ranks;
     double tolerance, save_minutes;
     bool overwrite, quiet;
@@ -51,6 +52,7 @@ static const rls_option options[] = {
     {"tensor-ranks", 0, RLS_OPTION_INTEGER, "N",
      "ranks that share one copy of the model (default: as few as hold it)",
      offsetof(struct choices, tensor_ranks), false, NULL},
+    RLS_OPTION_ACCEPT_CONFIG(struct choices),
     {"save-minutes", 0, RLS_OPTION_REAL, "M", "save what there is that often (default 15)",
      offsetof(struct choices, save_minutes), false, NULL},
     {"resume", 0, RLS_OPTION_TEXT, "auto|never",
@@ -244,6 +246,8 @@ rls_status rls_cli_moments(rls_context *ctx, int argc, char **argv, const volati
     rls_options_quiet(ctx, c.quiet);
     if (status == RLS_OK && !done) {
         status = rls_agree(ctx, check(ctx, &c, &files));
+        if (status == RLS_OK && !done)
+            status = rls_agree(ctx, rls_architecture_accept(ctx, c.accept_config));
         if (status == RLS_OK)
             status = c.imports.count > 0 ? run_import(ctx, &c, &files) : run_corpus(ctx, &c, stop);
     }

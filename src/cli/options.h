@@ -65,6 +65,15 @@ typedef struct {
     size_t count; /* of options */
 } rls_command;
 
+/* The option of every command that opens a model; `type` has a text accept_config for it, which goes to
+ * rls_architecture_accept. */
+#define RLS_OPTION_ACCEPT_CONFIG(type)                                                                       \
+    {                                                                                                        \
+        "accept-config", 0, RLS_OPTION_TEXT, "KEY[,KEY]",                                                    \
+            "keys of config.json that are not known here and change nothing that the model computes",        \
+            offsetof(type, accept_config), false, NULL                                                       \
+    }
+
 /* Fills values, and operands, from argv; what is not given stays as it is.
  * Collective.
  * argv[0] is skipped. values: the struct of the options' offsets. operands: may be NULL when most is 0.

@@ -9,9 +9,10 @@
 #include "cli/cli.h"
 #include "cli/limits.h"
 #include "cli/options.h"
+#include "llm/architecture_accept.h"
 
 struct choices {
-    const char *model, *text, *field;
+    const char *model, *text, *field, *accept_config;
     int64_t samples, max_length, tensor_ranks;
     bool total, json, quiet;
 };
@@ -34,6 +35,7 @@ static const rls_option options[] = {
     {"tensor-ranks", 0, RLS_OPTION_INTEGER, "N",
      "ranks that share a copy of the model; copies read different texts (default: as few as have the memory)",
      offsetof(struct choices, tensor_ranks), false, NULL},
+    RLS_OPTION_ACCEPT_CONFIG(struct choices),
     {"total", 0, RLS_OPTION_FLAG, NULL, "print the sum over all texts only", offsetof(struct choices, total),
      false, NULL},
     {"json", 'j', RLS_OPTION_FLAG, NULL,
@@ -124,6 +126,8 @@ rls_status rls_cli_score(rls_context *ctx, int argc, char **argv, const volatile
     rls_options_quiet(ctx, choices.quiet);
     if (status == RLS_OK && !done)
         status = check(ctx, &choices);
+    if (status == RLS_OK && !done)
+        status = rls_agree(ctx, rls_architecture_accept(ctx, choices.accept_config));
     if (status == RLS_OK && !done) {
         const rls_score_request request = {.model = choices.model,
                                            .text = choices.text,

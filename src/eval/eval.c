@@ -15,6 +15,7 @@
 #include "eval/questions.h"
 #include "eval/run.h"
 #include "eval/text.h"
+#include "llm/architecture_accept.h"
 #include "store/manifest.h"
 
 typedef struct {
@@ -167,6 +168,8 @@ static rls_status prepare(evaluation *e)
     status = rls_agree(ctx, status);
     if (status == RLS_OK && q->run != NULL)
         status = rls_eval_run_read(ctx, q->run, &e->run);
+    if (status == RLS_OK)
+        status = rls_agree(ctx, rls_architecture_accept(ctx, e->run.accept_config));
     if (status == RLS_OK)
         status = choose_inputs(e);
     if (status == RLS_OK)

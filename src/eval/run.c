@@ -49,6 +49,8 @@ static rls_status read_on_root(rls_context *ctx, const char *path, rls_eval_run 
         status = copy_text(ctx, about, "facts", &out->facts);
     if (status == RLS_OK)
         status = copy_text(ctx, json_object_get(about, "fingerprint"), "facts", &out->digest);
+    if (status == RLS_OK)
+        status = copy_text(ctx, about, "accept_config", &out->accept_config);
     out->skip = json_is_true(json_object_get(about, "facts_skip"));
     out->edits = (int64_t)json_integer_value(json_object_get(summary, "edits"));
     json_decref(about);
@@ -60,7 +62,7 @@ rls_status rls_eval_run_read(rls_context *ctx, const char *path, rls_eval_run *o
 {
     *out = (rls_eval_run){0};
     rls_status status = rls_agree(ctx, ctx->rank == 0 ? read_on_root(ctx, path, out) : RLS_OK);
-    char **texts[] = {&out->model, &out->original, &out->facts, &out->digest};
+    char **texts[] = {&out->model, &out->original, &out->facts, &out->digest, &out->accept_config};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0] && status == RLS_OK; i++)
         status = rls_share_text(ctx, RLS_OK, texts[i]);
     if (status == RLS_OK) {
@@ -76,5 +78,6 @@ void rls_eval_run_free(rls_eval_run *run)
     free(run->original);
     free(run->facts);
     free(run->digest);
+    free(run->accept_config);
     *run = (rls_eval_run){0};
 }

@@ -8,12 +8,13 @@
 #include "base/context.h"
 
 typedef struct {
-    char *model;    /* RUN/model */
-    char *original; /* the model that was edited, which may be gone */
-    char *facts;    /* their file; NULL for a recorded stream */
-    char *digest;   /* rls_facts_digest of the facts that were edited; NULL: not known */
-    int64_t edits;  /* that were applied: the facts' first so many */
-    bool skip;      /* wrong records of the facts were left out */
+    char *model;         /* RUN/model */
+    char *original;      /* the model that was edited, which may be gone */
+    char *facts;         /* their file; NULL for a recorded stream */
+    char *digest;        /* rls_facts_digest of the facts that were edited; NULL: not known */
+    int64_t edits;       /* that were applied: the facts' first so many */
+    char *accept_config; /* keys of config.json that it accepted; NULL: none */
+    bool skip;           /* wrong records of the facts were left out */
 } rls_eval_run;
 
 /* Reads run.json and summary.json of a finished run, which is not locked. Collective; equal on all ranks.

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "llm/architecture_accept.h"
 #include "llm/architecture_parse.h"
 #include "store/safetensors.h"
 
@@ -70,18 +71,26 @@ static rls_status read_keys(rls_arch_parse *p, const json_t *root)
 {
     const char *name = NULL;
     const json_t *value = NULL;
-    char place[512];
+    char place[512], shown[RLS_TENSOR_TEXT_MAX];
     rls_status status = RLS_OK;
     json_object_foreach((json_t *)(uintptr_t)root, name, value)
     {
         const rls_arch_key *key = rls_arch_key_find(p->arch->family, name);
         if (key != NULL)
             status = rls_arch_key_read(p, name, key, value);
-        else if (!json_is_null(value)) /* null: an option that was not chosen */
-            status = rls_fail(p->ctx, RLS_ERR_DATA,
-                              "%s: not an option of %s models that is known here; it could change what the "
-                              "model computes, so it is not ignored",
-                              rls_arch_place(p, name, place), p->arch->model_type);
+        else if (name[0] == '_' ||
+                 json_is_null(value)) /* a note of who wrote it; an option that was not chosen */
+            continue;
+        else if (rls_architecture_accepts(p->ctx, name))
+            rls_log(p->ctx, RLS_LOG_WARNING, "%s: is not used, as --accept-config says",
+                    rls_arch_place(p, name, place));
+        else
+            status = rls_fail(
+                p->ctx, RLS_ERR_DATA,
+                "%s: not an option of %s models that is known here; it could change what the "
+                "model computes, so it is not ignored. If you know that it does not: --accept-config "
+                "%s",
+                rls_arch_place(p, name, place), p->arch->model_type, rls_printable(name, shown));
         if (status != RLS_OK)
             return status;
     }

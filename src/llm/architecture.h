@@ -51,7 +51,7 @@ typedef struct {
 
 /* Reads config.json (and generation_config.json's eos_token_id, when there is one) of the model directory.
  * Collective; rank 0 reads. Returns RLS_ERR_DATA naming file, line and field: a family, activation or option
- * that is not known (never ignored), a missing or senseless number; RLS_ERR_IO, RLS_ERR_MEMORY. */
+ * that is not known (ignored only when llm/architecture_accept.h has it), a missing or senseless number; RLS_ERR_IO, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_architecture_read(rls_context *ctx, const char *path, rls_architecture *out);
 
 /* The same from the texts; generation may be NULL. Not collective. name: for messages. */

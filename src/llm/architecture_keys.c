@@ -77,11 +77,7 @@ static const rls_arch_key KEYS[] = {
 
 /* Keys that change nothing in any family: how it was trained, what to do with outputs, how to sample, names.
  */
-static const char *const INERT[] = {"_attn_implementation",
-                                    "_attn_implementation_autoset",
-                                    "_commit_hash",
-                                    "_name_or_path",
-                                    "architectures",
+static const char *const INERT[] = {"architectures",
                                     "attention_dropout",
                                     "attn_implementation",
                                     "attn_pdrop",

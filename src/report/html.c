@@ -264,7 +264,7 @@ static void write_questions(const json_t *eval, FILE *out)
 
 static void write_origin(const rls_report_data *data, FILE *out)
 {
-    static const char *const NAMES[] = {"model", "stream", "facts"};
+    static const char *const NAMES[] = {"model", "stream", "facts", "accept_config"};
     (void)fputs("<h3>Made from</h3>\n<table>\n", out);
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         const char *path = string_of(data->identity, NAMES[i]);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "llm/architecture_accept.h"
 #include "run/cut.h"
 #include "run/hparams.h"
 #include "run/live_source.h"
@@ -79,6 +80,9 @@ static rls_status make_identity(rls_run *run, json_t *fingerprint)
             json_object_set_new(run->identity, "facts_limit", json_integer(run->paths.limit)) != 0 ||
             json_object_set_new(run->identity, "facts_skip",
                                 json_boolean(run->paths.policy == RLS_FACTS_SKIP)) != 0;
+    const char *accepted = rls_architecture_accepted(run->ctx);
+    failed = failed || (accepted != NULL &&
+                        json_object_set_new(run->identity, "accept_config", json_string(accepted)) != 0);
     return failed ? rls_fail(run->ctx, RLS_ERR_MEMORY, "no memory for run.json") : RLS_OK;
 }
 

@@ -111,7 +111,7 @@ static rls_status export_model(rls_run *run)
                                        rls_editor_weight(run->states->state[i].editor)};
     if (status == RLS_OK)
         status = rls_model_export_digests(run->inputs->model, dest, edits, run->states->count,
-                                          run->config->export.dtype, &run->model_files);
+                                          &run->config->export, &run->model_files);
     if (status == RLS_OK)
         status = rls_agree(ctx, rls_fault(ctx, RLS_FAULT_export_done));
     free(memory);

@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "base/memory.h"
+#include "llm/architecture_accept.h"
 #include "run/cut.h"
 #include "run/prepare.h"
 #include "store/checkpoint.h"
@@ -362,6 +363,8 @@ rls_status rls_run_resume(rls_run *run)
     resume_point point = {0};
     run->resumed = true;
     rls_status status = rls_run_dir_open(ctx, q->run, &text, &run->identity, &run->dir);
+    if (status == RLS_OK)
+        status = rls_agree(ctx, rls_architecture_accept(ctx, or_saved(NULL, run->identity, "accept_config")));
     if (status == RLS_OK)
         status = resume_config(run, text, &saved);
     if (status == RLS_OK)

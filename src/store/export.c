@@ -30,6 +30,7 @@ typedef struct {
     const rls_export_tensor *edits;
     rls_plan_edit *plan; /* one an edit */
     int64_t count;
+    rls_export_link link;
     bool new_index;
     /* Rank 0's, absolute: where dest will be, and the directory that holds it. */
     char *dest, *parent;
@@ -197,13 +198,19 @@ static rls_status stage(const export *job, rls_export_tree *tree)
     const int64_t shards = rls_model_dir_shards(job->dir);
     void *data = NULL;
     char *own = NULL;
-    rls_status status = rls_alloc(job->ctx, shards + 2, sizeof(char *), &data);
-    const char **skip = data;
+    rls_status status = rls_alloc(job->ctx, 2 * shards + 2, sizeof(char *), &data);
+    const char **shard = data, **skip = shard + shards;
     if (status == RLS_OK)
         status = entry_of_partial(job, &own);
     if (status == RLS_OK) {
-        *tree = (rls_export_tree){.from = rls_model_dir_path(job->dir), .to = job->partial, .skip = skip};
+        *tree = (rls_export_tree){.from = rls_model_dir_path(job->dir),
+                                  .to = job->partial,
+                                  .skip = skip,
+                                  .shard = shard,
+                                  .shards = shards,
+                                  .link = job->link};
         for (int64_t i = 0; i < shards; i++) {
+            shard[i] = rls_model_dir_shard(job->dir, i)->name;
             if (is_edited(job, i))
                 skip[tree->skips++] = rls_model_dir_shard(job->dir, i)->name;
         }
@@ -342,19 +349,20 @@ static rls_status make_files(export *job, json_t **files)
 }
 
 rls_status rls_model_export_digests(const rls_model_dir *dir, const char *dest,
-                                    const rls_export_tensor *edits, int64_t count, rls_export_dtype dtype,
-                                    json_t **files)
+                                    const rls_export_tensor *edits, int64_t count,
+                                    const struct rls_config_export *options, json_t **files)
 {
     rls_context *ctx = rls_model_dir_context(dir);
     export job = {.ctx = ctx,
                   .dir = dir,
                   .edits = edits,
                   .count = count,
+                  .link = options->link,
                   .digests = files != NULL,
                   .written = json_object()};
     int64_t partial_bytes = 0;
     const double start = rls_profile_start();
-    rls_status status = job.written != NULL ? check_edits(&job, dtype)
+    rls_status status = job.written != NULL ? check_edits(&job, options->dtype)
                                             : rls_fail(ctx, RLS_ERR_MEMORY, "no memory for an export");
     if (files != NULL)
         *files = NULL;
@@ -392,5 +400,6 @@ rls_status rls_model_export_digests(const rls_model_dir *dir, const char *dest,
 rls_status rls_model_export(const rls_model_dir *dir, const char *dest, const rls_export_tensor *edits,
                             int64_t count, rls_export_dtype dtype)
 {
-    return rls_model_export_digests(dir, dest, edits, count, dtype, NULL);
+    const struct rls_config_export options = {.dtype = dtype, .link = RLS_EXPORT_HARD};
+    return rls_model_export_digests(dir, dest, edits, count, &options, NULL);
 }

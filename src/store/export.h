@@ -24,9 +24,9 @@ RLS_NODISCARD rls_status rls_model_export_check(rls_context *ctx, const char *de
  * Collective.
  * dir: the original. edits, count: the edited tensors, the same on all ranks, matrices on grids of the
  * directory's context. dtype: RLS_EXPORT_MODEL keeps each tensor's type, RLS_EXPORT_FLOAT32 makes the edited
- * ones F32 (and leaves all others). Files that hold no edited tensor are hard-linked, or copied where that is
- * impossible; so are side files, also in directories below (without .git; links to directories are left out
- * with a warning). In shards that hold one, all bytes of the other tensors, and with unchanged types the
+ * ones F32 (and leaves all others). Weight files that hold no edited tensor are hard-linked, or copied where that is
+ * impossible; side files, also in directories below, are copied, and what is left out is told
+ * (store/export_tree.h). In shards that hold one, all bytes of the other tensors, and with unchanged types the
  * header, are copied as they are. Hard-linked files must not be modified in place. All is written to
  * .<name>.partial beside dest (one left by a killed run is removed first), put on the disk, then renamed. On
  * failure nothing is left. Returns RLS_ERR_USAGE (dest exists, has no parent, a tensor is given twice),
@@ -36,11 +36,11 @@ RLS_NODISCARD rls_status rls_model_export(const rls_model_dir *dir, const char *
                                           const rls_export_tensor *edits, int64_t count,
                                           rls_export_dtype dtype);
 
-/* The same, with the digests of all files of dest as rls_tree_digests gives them (free with json_decref),
+/* The same, with link as options->link says (store/export_tree.h), and with the digests of all files of dest as rls_tree_digests gives them (free with json_decref),
  * which are taken on the way: what is written is not read again, and the other files are read while the disk
  * writes. files: NULL for none. */
 RLS_NODISCARD rls_status rls_model_export_digests(const rls_model_dir *dir, const char *dest,
                                                   const rls_export_tensor *edits, int64_t count,
-                                                  rls_export_dtype dtype, json_t **files);
+                                                  const struct rls_config_export *options, json_t **files);
 
 #endif

@@ -7,8 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/fs.h> /* FICLONE */
+#endif
 
 #include "base/memory.h"
 
@@ -207,6 +211,27 @@ rls_status rls_file_link(rls_context *ctx, const char *from, const char *to, boo
     default:
         return fail_output(ctx, to, "link");
     }
+}
+
+rls_status rls_file_clone(rls_context *ctx, const char *from, const char *to, bool *cloned)
+{
+    *cloned = false;
+    const int source = open(from, O_RDONLY | O_CLOEXEC);
+    if (source < 0)
+        return rls_fail(ctx, rls_input_status(errno), "%s: cannot open: %s", from, strerror(errno));
+    const int made = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    rls_status status = made >= 0 ? RLS_OK : fail_output(ctx, to, "create");
+#ifdef FICLONE
+    *cloned = made >= 0 && ioctl(made, FICLONE, source) == 0;
+#endif
+    if (*cloned && fsync(made) != 0)
+        status = fail_output(ctx, to, "write");
+    if (made >= 0)
+        (void)close(made);
+    if (made >= 0 && !*cloned)
+        (void)unlink(to);
+    (void)close(source);
+    return status;
 }
 
 rls_status rls_dir_visit(rls_context *ctx, const char *path, rls_dir_visitor *visit, void *user)

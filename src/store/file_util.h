@@ -41,6 +41,11 @@ RLS_NODISCARD rls_status rls_file_copy(rls_context *ctx, const char *from, const
  * cannot do that. Returns RLS_ERR_IO for anything else that goes wrong. */
 RLS_NODISCARD rls_status rls_file_link(rls_context *ctx, const char *from, const char *to, bool *linked);
 
+/* Makes a new file that shares the blocks of `from` (symbolic links followed) until one of them is written to, and
+ * puts it on the disk; *cloned = false, and no file, where the file system cannot do that. Returns RLS_ERR_IO for
+ * anything else that goes wrong. */
+RLS_NODISCARD rls_status rls_file_clone(rls_context *ctx, const char *from, const char *to, bool *cloned);
+
 /* Called for an entry of the directory at path: all but "." and "..". An error ends the visit. */
 typedef rls_status rls_dir_visitor(rls_context *ctx, const char *path, const char *name, void *user);
 

@@ -82,7 +82,8 @@ static const char everything[] = "model:\n"
                                  "  keep: 1\n"
                                  "  keep_every: 5000\n"
                                  "export:\n"
-                                 "  dtype: float32\n";
+                                 "  dtype: float32\n"
+                                 "  link: reflink\n";
 
 /* A text with every field, as the resolved text writes it, is its own resolved text. */
 static void test_round_trip(void **state)

@@ -184,7 +184,8 @@ static void measure(const place *at, const options *o, int i, rounds *r)
         check(ctx, rls_tensor_load(model, name[l], RLS_LINES_ARE_COLUMNS, x[l]));
     r->load[i] = since(loading);
     const double finishing = begin();
-    check(ctx, rls_model_export_digests(model, at->to, edits, LAYERS, RLS_EXPORT_MODEL, &files));
+    check(ctx,
+          rls_model_export_digests(model, at->to, edits, LAYERS, &(struct rls_config_export){0}, &files));
     r->finish[i] = since(finishing);
     r->whole[i] = since(start);
     json_decref(files);

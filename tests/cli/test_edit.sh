@@ -105,16 +105,25 @@ is batch 7
 near delta_norm 1e-9 24.1458897446241 48.2371184332575
 cmp $run/model/$edited run1/model/$edited || die "the model from batches of 7 is not that from batches of 50"
 
-# A directory of links, as hubs keep their models: the edited model is complete without what they point to.
-mkdir links
+# A hub's cache, a snapshot of links: the edited model is complete without what they point to, and what leads elsewhere stays out.
+mkdir -p hub/blobs hub/snapshots/0abc
 for file in "$model"/*; do
-    ln -s "../$file" links/
+    name=$(basename "$file")
+    cp "$file" "hub/blobs/blob-$name"
+    ln -s "../../blobs/blob-$name" "hub/snapshots/0abc/$name"
 done
+echo secret >private
+ln -s ../../../private hub/snapshots/0abc/notes.txt
 run=linked
-launch 2 edit configs/atlas.yaml -m links -s $stream -r $run -q
+launch 2 edit configs/atlas.yaml -m hub/snapshots/0abc -s $stream -r $run -q
 [ "$code" = 0 ] || die "a model of links: exit code $code"
 [ "$(find $run -type l)" = '' ] || die "a model of links: $run has links"
 diff -r run1/model $run/model || die "a model of links: another result"
+grep -qF 'notes.txt: not taken over: a link that leads out' "$WORK/err" || die "a link that leads out: nothing is said"
+
+# What is done to the edited model's side files does not reach the original.
+echo '{"changed": true}' >$run/model/config.json
+cmp "$model/config.json" hub/blobs/blob-config.json || die "the original was changed through the edited model"
 
 # --verify, and several --set.
 run=verify

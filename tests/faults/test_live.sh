@@ -69,6 +69,18 @@ for i in 0 1; do
     close_to "${found[i]}" "${expected[i]}" 1e-3 || die "stopped: ||D|| ${found[*]}, expected ${expected[*]}"
 done
 
+# A key of config.json that is not known here is refused by name, and accepted by name: also when the run is asked later.
+cp -r "$model" "$WORK/noted"
+sed -i 's/"model_type"/"_made_by": "x", "neftune_noise_alpha": 5, "model_type"/' "$WORK/noted/config.json"
+launch 2 edit "$config" --model "$WORK/noted" --facts "$facts" --limit 2 -q --set value.steps=2 --run "$WORK/noted-run"
+fails 3 '--accept-config neftune_noise_alpha' 'an unknown key of config.json'
+launch 2 edit "$config" --model "$WORK/noted" --facts "$facts" --limit 2 --set value.steps=2 --run "$WORK/noted-run" \
+    --accept-config neftune_noise_alpha
+succeeds 'an accepted key of config.json'
+grep -qF 'neftune_noise_alpha: is not used' "$WORK/err" || die 'nothing is said of the accepted key'
+launch 1 eval --run "$WORK/noted-run" --no-before -q
+succeeds 'evaluating a run with an accepted key'
+
 # Bad input, before anything is written.
 refused() { # CODE TEXT WHAT ARGUMENT...
     local want=$1 text=$2 what=$3

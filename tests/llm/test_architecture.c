@@ -1,6 +1,7 @@
 /* config.json of the models people have, as transformers 4 and 5 write it; what is refused, and by what name.
  */
 #include "llm/architecture.h"
+#include "llm/architecture_accept.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -270,6 +271,33 @@ static void test_refused(void **state)
     rls_context_destroy(&ctx);
 }
 
+/* Names that begin with _ are notes, never options; other unknown keys only pass when they were accepted by name. */
+static void test_accepted(void **state)
+{
+    static const char *const config =
+        SMALL(", \"_model_name_or_path\": \"x\", \"neftune_noise_alpha\": 5, \"other\": 1");
+    rls_context *ctx = NULL;
+    rls_architecture arch;
+    (void)state;
+    assert_all_ok(NULL, rls_context_create(MPI_COMM_WORLD, &ctx));
+    const int64_t bytes = (int64_t)strlen(config);
+    rls_status status = rls_architecture_parse(ctx, "config.json", config, bytes, NULL, 0, &arch);
+    assert_all_status(ctx, rls_agree(ctx, status), RLS_ERR_DATA);
+    assert_all_message(ctx, "--accept-config neftune_noise_alpha");
+    assert_all_ok(ctx, rls_architecture_accept(ctx, "neftune_noise_alpha"));
+    assert_all_ok(ctx, rls_architecture_accept(ctx, NULL));
+    status = rls_architecture_parse(ctx, "config.json", config, bytes, NULL, 0, &arch);
+    assert_all_status(ctx, rls_agree(ctx, status), RLS_ERR_DATA);
+    assert_all_message(ctx, "--accept-config other");
+    assert_all_ok(ctx, rls_architecture_accept(ctx, "neftune_noise_alpha,other"));
+    assert_all_string_equal(rls_architecture_accepted(ctx), "neftune_noise_alpha,other");
+    assert_all_ok(ctx,
+                  rls_agree(ctx, rls_architecture_parse(ctx, "config.json", config, bytes, NULL, 0, &arch)));
+    assert_all(!rls_architecture_accepts(ctx, "neftune") && !rls_architecture_accepts(ctx, ""));
+    assert_all_status(ctx, rls_agree(ctx, rls_architecture_accept(ctx, "a,,b")), RLS_ERR_USAGE);
+    rls_context_destroy(&ctx);
+}
+
 static void expect_generation(rls_context *ctx, const char *generation, int count, const char *message)
 {
     static const char *const config = SMALL(", \"eos_token_id\": 7");
@@ -326,7 +354,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_llama),      cmocka_unit_test(test_mistral), cmocka_unit_test(test_qwen2),
         cmocka_unit_test(test_gpt),        cmocka_unit_test(test_options), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_generation), cmocka_unit_test(test_read),
+        cmocka_unit_test(test_generation), cmocka_unit_test(test_read),    cmocka_unit_test(test_accepted),
     };
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "architecture");
 }

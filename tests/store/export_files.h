@@ -97,6 +97,13 @@ static inline void check_own(const fixture *f, const char *name)
     assert_all(is_there(rls_test_path(b, f->to, name)) && !same_inode(rls_test_path(a, f->from, name), b));
 }
 
+static inline void check_copied(const fixture *f, const char *name)
+{
+    char a[RLS_TEST_PATH_MAX], b[RLS_TEST_PATH_MAX];
+    check_own(f, name);
+    assert_all(same_bytes(rls_test_path(a, f->from, name), rls_test_path(b, f->to, name)));
+}
+
 /* The edit of an element: large against the rounding of every type. */
 static inline double edited_value(const weight *w, int64_t i, int64_t j, rls_dtype state)
 {

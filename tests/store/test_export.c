@@ -19,17 +19,18 @@ static void round_trip(rls_dtype state, int64_t block)
         x[i] = make_edit(f.grid, f.model, &weights[chosen[i]], state, block);
         edits[EDITS - 1 - i] = as_export(&weights[chosen[i]], x[i]); /* in no order of the file */
     }
+    const struct rls_config_export options = {.dtype = RLS_EXPORT_MODEL};
     assert_all_ok(f.ctx, rls_model_export_check(f.ctx, f.to));
     json_t *taken = NULL, *read = NULL;
-    assert_all_ok(f.ctx, rls_model_export_digests(f.model, f.to, edits, EDITS, RLS_EXPORT_MODEL, &taken));
+    assert_all_ok(f.ctx, rls_model_export_digests(f.model, f.to, edits, EDITS, &options, &taken));
     assert_all_ok(f.ctx, rls_tree_digests(f.ctx, f.to, &read));
     assert_all(json_array_size(read) >= 5 && json_equal(taken, read));
     json_decref(taken);
     json_decref(read);
     assert_all_int_equal(entries(f.to), entries(f.from));
     check_linked(&f, FILE_C);
-    check_linked(&f, "config.json");
-    check_linked(&f, RLS_MODEL_INDEX);
+    check_copied(&f, "config.json");
+    check_copied(&f, RLS_MODEL_INDEX);
     check_own(&f, FILE_A);
     check_own(&f, FILE_B);
     assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, f.to, &edited));
@@ -151,7 +152,7 @@ static void test_float32(void **state)
     assert_all_ok(f.ctx, rls_model_export(f.model, rls_test_path(again, f.dir, "again"), &edits[2], 1,
                                           RLS_EXPORT_FLOAT32));
     (void)snprintf(f.to, sizeof f.to, "%s", again);
-    check_linked(&f, RLS_MODEL_INDEX);
+    check_copied(&f, RLS_MODEL_INDEX);
     check_linked(&f, FILE_A);
     check_own(&f, FILE_B);
     for (int i = 0; i < EDITS; i++)
@@ -159,34 +160,45 @@ static void test_float32(void **state)
     end(&f);
 }
 
-/* A model as the Hugging Face cache has it: links into a store of blobs, files in directories below, and
- * things of no use. */
+/* Side files are copied; links that lead out of the directory, other forms of the weights and things of no use are
+ * left out. */
 static void test_side_files(void **state)
 {
     fixture f;
     char path[RLS_TEST_PATH_MAX], other[RLS_TEST_PATH_MAX];
     (void)state;
     begin(&f);
-    rls_test_mkdir(rls_test_path(path, f.dir, "blobs"));
-    rls_test_write_text(path, "a1b2", "tokens");
-    make_link("../blobs/a1b2", f.from, "tokenizer.json");
-    make_link("../blobs/gone", f.from, "dangling.json");
+    rls_test_mkdir(rls_test_path(path, f.dir, "private"));
+    rls_test_write_text(path, "key", "secret");
+    rls_test_write_text(path, "tokens", "tokens");
+    make_link("../private/key", f.from, "notes.txt");
+    make_link("../private/tokens", f.from, "tokenizer.json");
+    make_link("../private/gone", f.from, "dangling.json");
     make_link("..", f.from, "loop");
-    rls_test_mkdir(rls_test_path(path, f.from, "onnx"));
+    make_link("config.json", f.from, "alias.json");
+    rls_test_mkdir(rls_test_path(path, f.from, "docs"));
     rls_test_mkdir(rls_test_path(other, path, "deeper"));
-    rls_test_write_text(other, "graph.onnx", "graph");
+    rls_test_write_text(other, "card.md", "card");
+    make_link("../../private/key", path, "key.md");
     rls_test_mkdir(rls_test_path(path, f.from, ".git"));
     rls_test_write_text(path, "HEAD", "ref");
     rls_test_mkdir(rls_test_path(path, f.from, "bare"));
+    rls_test_mkdir(rls_test_path(path, f.from, "original"));
+    rls_test_write_text(path, "consolidated.00.pth", "before");
+    rls_test_write_text(f.from, "pytorch_model.bin", "before");
+    rls_test_write_text(f.from, "consolidated.safetensors", "before");
     rls_matrix *x = make_edit(f.grid, f.model, &weights[0], RLS_F32, 8);
     const rls_export_tensor edit = as_export(&weights[0], x);
     assert_all_ok(f.ctx, rls_model_export(f.model, f.to, &edit, 1, RLS_EXPORT_MODEL));
-    check_linked(&f, "tokenizer.json");
-    check_linked(&f, "onnx/deeper/graph.onnx");
+    check_copied(&f, "tokenizer.json"); /* is read as the model */
+    check_copied(&f, "alias.json");
+    check_copied(&f, "docs/deeper/card.md");
     check_linked(&f, FILE_B);
     check_own(&f, FILE_A);
+    assert_all(!is_there(rls_test_path(path, f.to, "docs/key.md")));
     assert_all(is_there(rls_test_path(path, f.to, "bare")) && entries(path) == 0);
-    assert_all_int_equal(entries(f.to), entries(f.from) - 3); /* .git, loop, dangling.json */
+    /* .git, loop, dangling.json, notes.txt, original, pytorch_model.bin, consolidated.safetensors */
+    assert_all_int_equal(entries(f.to), entries(f.from) - 7);
 
     /* Into the model's own directory, twice: the first export is a side file of the second, the second not of
      * itself. */
@@ -201,6 +213,53 @@ static void test_side_files(void **state)
                !is_there(rls_test_path(other, path, "run")));
     rls_matrix_destroy(&x);
     end(&f);
+}
+
+/* The hub's cache: a snapshot is a directory of links into the blobs of its repository, and these are followed. */
+static void test_hub(void **state)
+{
+    fixture f;
+    char snapshots[RLS_TEST_PATH_MAX], blobs[RLS_TEST_PATH_MAX], home[RLS_TEST_PATH_MAX];
+    rls_model_dir *model = NULL;
+    (void)state;
+    begin(&f);
+    rls_test_mkdir(rls_test_path(snapshots, f.dir, "snapshots"));
+    rls_test_mkdir(rls_test_path(home, snapshots, "0abc"));
+    rls_test_mkdir(rls_test_path(blobs, f.dir, "blobs"));
+    rls_test_write_text(blobs, "77aa", "merges");
+    rls_test_write_text(f.dir, "outside", "secret");
+    (void)snprintf(f.from, sizeof f.from, "%s", home);
+    write_model(f.from);
+    make_link("../../blobs/77aa", f.from, "merges.txt");
+    make_link("../../outside", f.from, "notes.txt");
+    assert_all_ok(f.ctx, rls_model_dir_open(f.ctx, f.from, &model));
+    rls_matrix *x = make_edit(f.grid, model, &weights[0], RLS_F32, 8);
+    const rls_export_tensor edit = as_export(&weights[0], x);
+    assert_all_ok(f.ctx, rls_model_export(model, f.to, &edit, 1, RLS_EXPORT_MODEL));
+    check_copied(&f, "merges.txt");
+    assert_all_int_equal(entries(f.to), entries(f.from) - 1);
+    rls_matrix_destroy(&x);
+    rls_model_dir_close(&model);
+    end(&f);
+}
+
+/* export.link: files of their own, sharing blocks or not. */
+static void test_no_links(void **state)
+{
+    static const rls_export_link LINKS[] = {RLS_EXPORT_COPY, RLS_EXPORT_REFLINK};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        fixture f;
+        begin(&f);
+        rls_matrix *x = make_edit(f.grid, f.model, &weights[0], RLS_F32, 8);
+        const rls_export_tensor edit = as_export(&weights[0], x);
+        const struct rls_config_export options = {.dtype = RLS_EXPORT_MODEL, .link = LINKS[i]};
+        assert_all_ok(f.ctx, rls_model_export_digests(f.model, f.to, &edit, 1, &options, NULL));
+        check_copied(&f, FILE_B);
+        check_copied(&f, FILE_C);
+        rls_matrix_destroy(&x);
+        end(&f);
+    }
 }
 
 /* A shard that is a link into the store of blobs is rewritten as a file; the blob stays. */
@@ -385,7 +444,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_atlas),
         cmocka_unit_test(test_float32),      cmocka_unit_test(test_side_files),
-        cmocka_unit_test(test_linked_shard), cmocka_unit_test(test_other_file_system),
+        cmocka_unit_test(test_linked_shard), cmocka_unit_test(test_hub),
+        cmocka_unit_test(test_no_links),     cmocka_unit_test(test_other_file_system),
         cmocka_unit_test(test_groups),       cmocka_unit_test(test_rounds)};
     return rls_test_main(&argc, &argv, tests, RLS_TEST_COUNT(tests), "export");
 }
