@@ -4,13 +4,14 @@
 #include <mpi.h>
 #include <unistd.h>
 
-static const double REDRAW_SECONDS = 0.2, LINE_SECONDS = 60.0;
+static const double REDRAW_SECONDS = 0.2, FIRST_LINE_SECONDS = 10.0, LINE_SECONDS = 60.0;
 
 void rls_progress_begin(rls_progress *progress, FILE *out, int64_t before, int64_t total)
 {
     *progress = (rls_progress){.out = out, .before = before, .total = total, .unit = "edits"};
     progress->started = progress->shown = MPI_Wtime();
     progress->terminal = out != NULL && isatty(fileno(out)) == 1;
+    progress->pause = progress->terminal ? REDRAW_SECONDS : FIRST_LINE_SECONDS;
 }
 
 static void time_left(double seconds, char text[32])
@@ -22,22 +23,29 @@ static void time_left(double seconds, char text[32])
         (void)snprintf(text, 32, "%" PRId64 ":%02" PRId64, s / 60, s % 60);
 }
 
-void rls_progress_update(rls_progress *progress, int64_t done)
+void rls_progress_within(rls_progress *progress, double done, const char *what)
 {
     const double now = MPI_Wtime();
-    if (progress->out == NULL || now - progress->shown < (progress->terminal ? REDRAW_SECONDS : LINE_SECONDS))
+    if (progress->out == NULL || now - progress->shown < progress->pause)
         return;
     progress->shown = now;
-    const double rate = (double)(done - progress->before) / (now - progress->started);
+    if (!progress->terminal)
+        progress->pause = 2.0 * progress->pause < LINE_SECONDS ? 2.0 * progress->pause : LINE_SECONDS;
+    const double rate = (done - (double)progress->before) / (now - progress->started);
     char left[32] = "?";
     if (rate > 0.0)
-        time_left((double)(progress->total - done) / rate, left);
-    fprintf(progress->out, "%s%" PRId64 " of %" PRId64 " %s (%.0f %%), %.3g %s/s, %s left%s",
-            progress->terminal ? "\r" : "", done, progress->total, progress->unit,
-            100.0 * (double)done / (double)progress->total, rate, progress->unit, left,
-            progress->terminal ? "\033[K" : "\n");
+        time_left(((double)progress->total - done) / rate, left);
+    fprintf(progress->out, "%s%" PRId64 " of %" PRId64 " %s (%.0f %%), %.3g %s/s, %s left%s%s%s",
+            progress->terminal ? "\r" : "", (int64_t)done, progress->total, progress->unit,
+            100.0 * done / (double)progress->total, rate, progress->unit, left, what != NULL ? "; " : "",
+            what != NULL ? what : "", progress->terminal ? "\033[K" : "\n");
     (void)fflush(progress->out);
     progress->drawn = progress->terminal;
+}
+
+void rls_progress_update(rls_progress *progress, int64_t done)
+{
+    rls_progress_within(progress, (double)done, NULL);
 }
 
 void rls_progress_end(rls_progress *progress)

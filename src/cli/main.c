@@ -17,19 +17,20 @@
 typedef struct {
     const char *name, *summary;
     rls_cli_run *run;
+    bool saves; /* looks at the stop signals, and saves what there is */
 } subcommand;
 
 static rls_cli_run run_help;
 
 static const subcommand subcommands[] = {
-    {"edit", "apply a stream of edits to a model", rls_cli_edit},
-    {"eval", "say what an edited model has learnt, kept and forgotten", rls_cli_eval},
-    {"report", "make a page that shows whether a run went well", rls_cli_report},
-    {"inspect", "say what a model, a stream, a second-moment file or a run is", rls_cli_inspect},
-    {"ask", "continue prompts with a model", rls_cli_ask},
-    {"score", "say how probable a model finds texts", rls_cli_score},
-    {"moments", "take the second moments of keys that edits shall keep", rls_cli_moments},
-    {"help", "explain a command, or the fields of a configuration", run_help},
+    {"edit", "apply a stream of edits to a model", rls_cli_edit, true},
+    {"eval", "say what an edited model has learnt, kept and forgotten", rls_cli_eval, false},
+    {"report", "make a page that shows whether a run went well", rls_cli_report, false},
+    {"inspect", "say what a model, a stream, a second-moment file or a run is", rls_cli_inspect, false},
+    {"ask", "continue prompts with a model", rls_cli_ask, false},
+    {"score", "say how probable a model finds texts", rls_cli_score, false},
+    {"moments", "take the second moments of keys that edits shall keep", rls_cli_moments, true},
+    {"help", "explain a command, or the fields of a configuration", run_help, false},
 };
 enum { SUBCOMMANDS = sizeof subcommands / sizeof subcommands[0] };
 
@@ -131,15 +132,15 @@ static void note_stop(int number)
     stop_signal = number;
 }
 
-/* SIGUSR1 is what batch systems send ahead of the end; SIGTERM what they send at it. A second one has its
- * usual effect. */
+/* For commands with something to save; all others end at once. SIGUSR1 is what batch systems send ahead of the end,
+ * SIGTERM what they send at it, SIGINT what Ctrl-C is. A second one has its usual effect. */
 static void catch_stop_signals(void)
 {
     struct sigaction action = {.sa_handler = note_stop, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGUSR1, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
-    (void)signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error like a full disk */
+    (void)sigaction(SIGINT, &action, NULL);
 }
 
 static rls_status run(rls_context *ctx, int argc, char **argv)
@@ -157,6 +158,8 @@ static rls_status run(rls_context *ctx, int argc, char **argv)
         status = words.count ? find(ctx, words.item[0], &found)
                              : rls_fail(ctx, RLS_ERR_USAGE, "no command is given (see rlsedit --help)");
         status = rls_agree(ctx, status);
+        if (!status && found && found->saves)
+            catch_stop_signals();
         if (!status && found)
             status = found->run(ctx, (int)words.count, argv + (argc - (int)words.count), &stop_signal);
     }
@@ -197,7 +200,7 @@ int main(int argc, char **argv)
     rls_status status = rls_context_create(MPI_COMM_WORLD, &ctx);
     if (!status) {
         rls_context_set_log(ctx, print_log, NULL, RLS_LOG_INFO);
-        catch_stop_signals();
+        (void)signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error like a full disk */
         status = run(ctx, argc, argv);
     }
     /* a full disk behind stdout must not look like success */

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "live/keys.h"
+#include "live/probe.h"
 
 /* One layer's share of the batch: this rank's columns. */
 typedef struct {
@@ -15,7 +16,7 @@ typedef struct {
 struct rls_live_batch {
     rls_live_options options;
     layer_share *layers;
-    int64_t first;          /* the batch's first fact */
+    int64_t first, count;   /* the batch's first fact, and its facts */
     rls_share group, mine;  /* of the batch's facts: this data group's, and this rank's of those */
     rls_edit_tokens *token; /* of the group's */
     float *z;               /* [hidden, group.count] */
@@ -113,7 +114,7 @@ static void sum_reports(rls_live_batch *l, const rls_value_report *reports, int6
     const double all = count > 0 ? (double)count : 1.0;
     l->report.loss = sums[0] / all;
     l->report.nll = sums[1] / all;
-    l->report.learnt = sums[2] / all;
+    l->report.below_stop_loss = sums[2] / all;
     l->report.steps = (int64_t)sums[3];
 }
 
@@ -128,13 +129,15 @@ rls_status rls_live_search(rls_live_batch *l, int64_t first, int64_t count)
     l->first = first;
     l->group = rls_share_of(count, part->data, part->data_groups);
     l->mine = rls_share_of(l->group.count, part->tensor, part->tensor_ranks);
-    l->report = (rls_live_report){0};
+    l->report = (rls_live_report){.probability = (double)NAN};
+    l->count = count;
     rls_status status = rls_alloc_zero(part->group, l->group.count, sizeof(rls_value_report), &reports);
     if (status == RLS_OK)
         status = make_tokens(l);
     status = rls_agree(part->group, status);
     if (status == RLS_OK)
-        status = rls_value_search(llm, l->options.value, block, l->group.count, l->token, l->z, reports);
+        status = rls_value_search(llm, l->options.value, block, l->group.count, l->token, l->z, reports,
+                                  &l->options.watch);
     status = rls_llm_agree(llm, status);
     if (status == RLS_OK)
         sum_reports(l, reports, count);
@@ -186,6 +189,22 @@ rls_status rls_live_read(rls_live_batch *l, int layer, rls_vectors *keys, rls_ve
     *residuals = (rls_vectors){l->mine.count, RLS_F32, l->layers[layer].residuals};
     l->report.seconds_keys += rls_profile_add(llm->ctx, "read keys", start, 0.0, 0.0);
     return status;
+}
+
+rls_status rls_live_measure(rls_live_batch *l)
+{
+    rls_llm *llm = l->options.llm;
+    const double start = rls_profile_start();
+    double sum = 0.0;
+    rls_status status = rls_llm_agree(llm, rls_live_probe(llm, l->group.count, l->token, &sum));
+    if (status != RLS_OK)
+        return status;
+    if (llm->part.tensor != 0)
+        sum = 0.0; /* the ranks of a group know the same */
+    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, llm->ctx->comm);
+    l->report.probability = l->count > 0 ? sum / (double)l->count : (double)NAN;
+    (void)rls_profile_add(llm->ctx, "probe", start, 0.0, 0.0);
+    return RLS_OK;
 }
 
 const int64_t *rls_live_case_ids(const rls_live_batch *l)

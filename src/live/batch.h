@@ -23,12 +23,14 @@ typedef struct {
     const struct rls_config_value *value;
     const int64_t *blocks; /* the edited ones, ascending */
     int layers;            /* how many they are */
+    rls_value_watch watch; /* is told how far the search is */
 } rls_live_options;
 
 /* What searching the values of the last batch came to. Equal on all ranks. */
 typedef struct {
     double loss, nll;                    /* means */
-    double learnt;                       /* share below stop_loss */
+    double below_stop_loss;              /* share of the facts */
+    double probability;                  /* mean of the targets', after the batch; NaN: not measured */
     int64_t steps;                       /* sum */
     double seconds_search, seconds_keys; /* of the batch, until now */
 } rls_live_report;
@@ -50,6 +52,10 @@ RLS_NODISCARD rls_status rls_live_search(rls_live_batch *live, int64_t first, in
  * RLS_ERR_NUMERIC, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_live_read(rls_live_batch *live, int layer, rls_vectors *keys,
                                        rls_vectors *residuals);
+
+/* Measures the probability of the batch's targets on the model as it is, which shall have taken what came of it.
+ * Collective. Returns RLS_ERR_NUMERIC, RLS_ERR_MEMORY. */
+RLS_NODISCARD rls_status rls_live_measure(rls_live_batch *live);
 
 /* The case_ids of this rank's share of the batch, and what its search came to. Not collective. */
 const int64_t *rls_live_case_ids(const rls_live_batch *live);

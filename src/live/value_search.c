@@ -14,6 +14,8 @@ typedef struct {
     const struct rls_config_value *options;
     const rls_edit_tokens *facts; /* of the chunk */
     int64_t count, hidden;
+    const rls_value_watch *watch;
+    int64_t before, all;      /* facts done before this chunk, and of all chunks */
     rls_value_report *report; /* [count] */
     float *z;                 /* [hidden, count] */
 
@@ -200,6 +202,21 @@ static int64_t judge(search *s, int64_t steps)
     return left;
 }
 
+/* Tells how far it is after `step` losses, with `left` facts that go on. */
+static void show(const search *s, int64_t step, int64_t left)
+{
+    char what[96];
+    if (s->watch == NULL || s->watch->show == NULL)
+        return;
+    const int64_t found = s->before + s->count - left;
+    (void)snprintf(what, sizeof what,
+                   "values of %" PRId64 " of %" PRId64 " facts found, step %" PRId64 " of %" PRId64, found,
+                   s->all, step, (int64_t)s->options->steps);
+    s->watch->show(s->watch->user,
+                   ((double)found + (double)left * (double)step / (double)s->options->steps) / (double)s->all,
+                   what);
+}
+
 /* One step of the facts that go on: the gradients over a fact's places are summed. */
 static void descend(search *s)
 {
@@ -259,7 +276,9 @@ static rls_status run(search *s, int64_t block)
             status = rls_pass_loss(s->pass, set_terms(s), s->term, step < s->options->steps, s->value, NULL);
         if (status != RLS_OK)
             break;
-        if (judge(s, step) > 0) {
+        const int64_t left = judge(s, step);
+        show(s, step, left);
+        if (left > 0) {
             status = rls_pass_backward(s->pass, s->sequences * s->alive_count, s->position, s->column);
             if (status == RLS_OK)
                 descend(s);
@@ -283,7 +302,8 @@ static int64_t chunk_of(const rls_llm *llm, const rls_edit_tokens *facts, int64_
 }
 
 rls_status rls_value_search(rls_llm *llm, const struct rls_config_value *options, int64_t block,
-                            int64_t count, const rls_edit_tokens *facts, float *z, rls_value_report *reports)
+                            int64_t count, const rls_edit_tokens *facts, float *z, rls_value_report *reports,
+                            const rls_value_watch *watch)
 {
     rls_status status = RLS_OK;
     for (int64_t first = 0, taken = 0; first < count && status == RLS_OK; first += taken) {
@@ -293,6 +313,9 @@ rls_status rls_value_search(rls_llm *llm, const struct rls_config_value *options
                     .facts = facts + first,
                     .count = taken,
                     .hidden = llm->arch.hidden,
+                    .watch = watch,
+                    .before = first,
+                    .all = count,
                     .report = reports + first,
                     .z = z + first * llm->arch.hidden,
                     .sequences = facts[first].sequences};

@@ -26,11 +26,17 @@ typedef struct {
     int64_t steps;    /* losses computed */
 } rls_value_report;
 
+/* Is told how far a search is: a share of its facts, and in words. Nothing may fail in it. */
+typedef struct {
+    void (*show)(void *user, double share, const char *what); /* NULL: nobody listens */
+    void *user;
+} rls_value_watch;
+
 /* z [hidden, count] of `count` facts whose tokens are given, in chunks of at most the token budget.
- * Collective over the group of llm; reports on its context. reports [count]. Returns RLS_ERR_USAGE when one
+ * Collective over the group of llm; reports on its context. reports [count]. watch: may be NULL. Returns RLS_ERR_USAGE when one
  * fact's sequences are more than the budget (says what it takes), RLS_ERR_NUMERIC, RLS_ERR_MEMORY. */
 RLS_NODISCARD rls_status rls_value_search(rls_llm *llm, const struct rls_config_value *options, int64_t block,
                                           int64_t count, const rls_edit_tokens *facts, float *z,
-                                          rls_value_report *reports);
+                                          rls_value_report *reports, const rls_value_watch *watch);
 
 #endif

@@ -137,7 +137,9 @@ static void take_live(const json_t *live, double *batch)
         return;
     batch[RLS_REPORT_LOSS] = number_of(live, "loss");
     batch[RLS_REPORT_NLL] = number_of(live, "nll");
-    batch[RLS_REPORT_LEARNT] = number_of(live, "learnt");
+    batch[RLS_REPORT_LEARNT] = number_of(live, "below_stop_loss");
+    if (isnan(batch[RLS_REPORT_LEARNT])) /* its name until 0.1 */
+        batch[RLS_REPORT_LEARNT] = number_of(live, "learnt");
     batch[RLS_REPORT_SEARCH] = number_of(live, "seconds_search");
     batch[RLS_REPORT_KEYS] = number_of(live, "seconds_keys");
     batch[RLS_REPORT_READ] -= or_zero(batch[RLS_REPORT_SEARCH]) + or_zero(batch[RLS_REPORT_KEYS]);

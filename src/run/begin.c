@@ -135,6 +135,15 @@ static rls_status begin_new(rls_run *run)
     return status;
 }
 
+/* How far the search for the batch at hand is, as progress between two batches. */
+static void show_search(void *user, double share, const char *what)
+{
+    rls_run *run = user;
+    const int64_t left = run->source->edits - run->totals.edits;
+    const int64_t batch = left < run->config->batch ? left : run->config->batch;
+    rls_progress_within(&run->progress, (double)run->totals.edits + share * (double)batch, what);
+}
+
 rls_status rls_run_begin(rls_run *run)
 {
     rls_context *ctx = run->ctx;
@@ -156,10 +165,11 @@ rls_status rls_run_begin(rls_run *run)
         return status;
     status = exists && resume != NULL && strcmp(resume, "never") != 0 ? rls_run_resume(run) : begin_new(run);
     run->saved_at = rls_profile_start();
+    const rls_value_watch watch = {show_search, run};
     if (status == RLS_OK && !run->finished)
         status = run->inputs->stream != NULL
                      ? rls_recorded_source(run->states, run->inputs->stream, &run->source)
-                     : rls_live_source(run->states, &run->live, &run->source);
+                     : rls_live_source(run->states, &run->live, &watch, &run->source);
     if (status == RLS_OK && !run->finished)
         rls_log(ctx, RLS_LOG_INFO, "%" PRId64 " of %" PRId64 " edits to do, %d layers on %d ranks",
                 run->source->edits - run->totals.edits, run->source->edits, run->states->count, ctx->size);

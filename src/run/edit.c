@@ -9,6 +9,7 @@
 #include "run/checkpoint_policy.h"
 #include "run/cut.h"
 #include "run/evaluate.h"
+#include "run/learnt.h"
 #include "run/summary.h"
 #include "store/export.h"
 #include "store/file_util.h"
@@ -78,7 +79,9 @@ static rls_status save_and_stop(rls_run *run)
     if (status == RLS_OK)
         status = rls_run_save(run);
     if (status == RLS_OK)
-        status = rls_agree(run->ctx, rls_fail(run->ctx, RLS_STOPPED, "%s", reason));
+        status =
+            rls_agree(run->ctx, rls_fail(run->ctx, RLS_STOPPED, "%s; saved: go on with --run %s --resume",
+                                         reason, run->request->run));
     free(reason);
     return status;
 }
@@ -158,10 +161,18 @@ static rls_status finish(rls_run *run)
         status = export_model(run);
     if (status == RLS_OK)
         status = evaluate(run, memory);
+    rls_learnt learnt = {0};
+    if (status == RLS_OK)
+        status = rls_agree(ctx, ctx->rank == 0 ? rls_learnt_read(run, &learnt) : RLS_OK);
     if (status == RLS_OK) {
         run->totals.seconds = rls_profile_start() - run->totals.started;
-        status = rls_run_dir_summary(run->dir, ctx->rank == 0 ? rls_run_summary(run, memory) : NULL);
+        json_t *summary = ctx->rank == 0 ? rls_run_summary(run, memory) : NULL;
+        if (summary != NULL && learnt.facts > 0)
+            (void)json_object_set_new(summary, "live", rls_learnt_json(&learnt));
+        status = rls_run_dir_summary(run->dir, summary);
     }
+    if (status == RLS_OK)
+        rls_learnt_tell(run, &learnt);
     free(memory);
     return status;
 }

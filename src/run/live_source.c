@@ -82,18 +82,32 @@ static rls_status live_get(rls_source *source, int layer, int64_t first, int64_t
     return set_targets(l, layer, out);
 }
 
+/* What came of the batch: the model takes the weights, which the next batch would have it do anyway. */
+static rls_status live_stepped(rls_source *source)
+{
+    live *l = (live *)source;
+    const rls_status status = refresh(l);
+    return status == RLS_OK ? rls_live_measure(l->batch) : status;
+}
+
 static json_t *live_describe(const rls_source *source)
 {
     const rls_live_report *report = rls_live_batch_report(((const live *)source)->batch);
-    return json_pack("{s:o, s:o, s:o, s:I, s:o, s:o}", "loss", rls_json_real(report->loss), "nll",
-                     rls_json_real(report->nll), "learnt", rls_json_real(report->learnt), "steps",
-                     (json_int_t)report->steps, "seconds_search", rls_json_real(report->seconds_search),
-                     "seconds_keys", rls_json_real(report->seconds_keys));
+    return json_pack("{s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "loss", rls_json_real(report->loss), "nll",
+                     rls_json_real(report->nll), "below_stop_loss", rls_json_real(report->below_stop_loss),
+                     "probability", rls_json_real(report->probability), "steps", (json_int_t)report->steps,
+                     "seconds_search", rls_json_real(report->seconds_search), "seconds_keys",
+                     rls_json_real(report->seconds_keys));
 }
 
-static const rls_source_kind LIVE = {"live", live_get, live_describe, live_destroy};
+static const rls_source_kind LIVE = {.name = "live",
+                                     .get = live_get,
+                                     .stepped = live_stepped,
+                                     .describe = live_describe,
+                                     .destroy = live_destroy};
 
-rls_status rls_live_source(rls_states *states, const rls_live_setup *setup, rls_source **out)
+rls_status rls_live_source(rls_states *states, const rls_live_setup *setup, const rls_value_watch *watch,
+                           rls_source **out)
 {
     const rls_inputs *in = states->inputs;
     void *layers = NULL;
@@ -111,7 +125,8 @@ rls_status rls_live_source(rls_states *states, const rls_live_setup *setup, rls_
                                       .contexts = &setup->contexts,
                                       .value = &in->config->value,
                                       .blocks = setup->blocks,
-                                      .layers = states->count};
+                                      .layers = states->count,
+                                      .watch = *watch};
     status = rls_live_create(&options, &l->batch);
     if (status != RLS_OK)
         rls_source_destroy(out);

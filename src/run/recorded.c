@@ -94,7 +94,8 @@ static void recorded_destroy(rls_source *source)
     free(r);
 }
 
-static const rls_source_kind RECORDED = {"recorded", recorded_get, NULL, recorded_destroy};
+static const rls_source_kind RECORDED = {
+    .name = "recorded", .get = recorded_get, .destroy = recorded_destroy};
 
 rls_status rls_recorded_source(rls_states *states, rls_stream *stream, rls_source **out)
 {

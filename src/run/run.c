@@ -1,5 +1,6 @@
 #include "run/run.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -64,7 +65,7 @@ rls_status rls_run_step(rls_run *run, rls_source *source, int64_t count, int64_t
     rls_status status = reserve_reports(run, rls_editor_parts(count, each));
     for (int i = 0; i < run->states->count && status == RLS_OK; i++)
         status = step_layer(run, source, i, count, each);
-    return status;
+    return status == RLS_OK ? rls_source_stepped(source) : status;
 }
 
 rls_status rls_run_commit(rls_run *run)
@@ -101,6 +102,10 @@ static rls_status count_batch(rls_run *run, int64_t part, int64_t done, int64_t 
                                    run->step_started + seconds * (double)(done + edits) / (double)count};
     json_t *line = rls_batch_line(run->states, &run->totals, &share, run->reports);
     rls_source_describe(run->source, line);
+    rls_log(run->ctx, RLS_LOG_DEBUG,
+            "batch %" PRId64 ": %" PRId64 " edits in %.1f s; %" PRId64 " of %" PRId64 " done",
+            run->totals.batches, edits, seconds * (double)edits / (double)count, run->totals.edits,
+            run->inputs->edits);
     return rls_run_dir_log(run->dir, line);
 }
 

@@ -16,6 +16,7 @@ typedef struct rls_source rls_source;
 typedef struct {
     const char *name; /* of what `describe` says in a line of the log */
     rls_status (*get)(rls_source *source, int layer, int64_t first, int64_t count, rls_batch *out);
+    rls_status (*stepped)(rls_source *source);     /* NULL: nothing to do */
     json_t *(*describe)(const rls_source *source); /* NULL: there is nothing to say */
     void (*destroy)(rls_source *source);
 } rls_source_kind;
@@ -41,6 +42,12 @@ static inline rls_status rls_source_get(rls_source *source, int layer, int64_t f
                                         rls_batch *out)
 {
     return source->kind->get(source, layer, first, count, out);
+}
+
+/* All layers have taken the batch given last. Collective. */
+RLS_NODISCARD static inline rls_status rls_source_stepped(rls_source *source)
+{
+    return source->kind->stepped != NULL ? source->kind->stepped(source) : RLS_OK;
 }
 
 /* Frees the source and sets *source to NULL. Collective. NULL is accepted. */

@@ -84,6 +84,16 @@ for ranks in 1 3; do
     refuse 2 'score: one argument too many: texts.txt' "$ranks" texts.txt
     refuse 2 "score: --tensor-ranks 4: must be at most $ranks" "$ranks" --text texts.txt --tensor-ranks 4
 done
+# What has nothing to save ends at once when it is asked to.
+for ((i = 0; i < 3000; i++)); do cat texts.txt; done >many.txt
+"$RLSEDIT" score --model "$SOURCE/tests/data/atlas" --text many.txt >out 2>err &
+job=$!
+sleep 1
+kill -TERM $job
+code=0
+{ wait $job || code=$?; } 2>/dev/null
+[ "$code" = 143 ] || die "SIGTERM: exit code $code"
+
 score 3 --text long.txt --max-length 256 --json
 near tokens 0 3 255 258
 echo "score: ok"

@@ -11,10 +11,14 @@ settings=(--set batch=5 --set value.steps=6 --set "value.contexts=$SOURCE/tests/
 new=("$config" --model "$model" --facts "$facts" --limit 20 "${settings[@]}")
 same() { cmp "$1/$edited" "$2/$edited" || die "$3: other weights"; }
 
-begin 2 "$WORK/whole"
+begin 2 "$WORK/whole" # quiet, but for what has to be said: six steps are too few
 succeeds 'editing 20 facts'
 [ "$(wc -l <"$WORK/whole/log.jsonl")" = 4 ] || die 'not a line a batch'
 [ "$(grep -c '"live":{"loss":' "$WORK/whole/log.jsonl")" = 4 ] || die 'the log does not tell of the search'
+for name in below_stop_loss probability; do
+    [ "$(values "$WORK/whole/log.jsonl" $name | awk '$1 >= 0 && $1 <= 1' | wc -l)" = 4 ] || die "the log has no $name a batch"
+    [ -n "$(values "$WORK/whole/summary.json" $name)" ] || die "the summary has no $name"
+done
 [ "$(values "$WORK/whole/summary.json" edits)" = 20 ] || die 'not 20 edits'
 
 # What was learnt: the wanted answer is more probable than before, on every rank count.
@@ -52,6 +56,7 @@ logged "$run" 1
 touch "$run/STOP"
 ended
 [ "$code" = 85 ] || die "stopped: exit code $code"
+grep -qF "saved: go on with --run $run --resume" "$WORK/err" || die 'stopped: does not say how to go on'
 rm "$run/STOP"
 
 # Nothing that the result depends on may change in between.

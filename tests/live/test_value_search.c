@@ -121,7 +121,7 @@ static void search(trial *t, int64_t first, int64_t count)
         t->z[i] = NAN;
     memset(t->report, 0xff, sizeof t->report);
     assert_all_ok(t->group, rls_value_search(t->llm, &t->options, t->block, count, t->token + first,
-                                             t->z + first * t->hidden, t->report + first));
+                                             t->z + first * t->hidden, t->report + first, NULL));
 }
 
 /* The ranks of a group go on by what each computes itself: it has to be the same bits. */
@@ -243,9 +243,9 @@ static void check_chunks(trial *t)
     t->llm->token_budget = 2 * largest;
     search_run(t, json_array_get(runs, 2));
     t->llm->token_budget = largest - 1;
-    assert_all_status(t->group,
-                      rls_value_search(t->llm, &t->options, t->block, t->count, t->token, t->z, t->report),
-                      RLS_ERR_USAGE);
+    assert_all_status(
+        t->group, rls_value_search(t->llm, &t->options, t->block, t->count, t->token, t->z, t->report, NULL),
+        RLS_ERR_USAGE);
     assert_all_message(t->group, "tokens");
 }
 

@@ -166,8 +166,8 @@ static char *line_of(int64_t batch, bool live)
     if (live)
         (void)json_object_set_new(line, "live",
                                   json_pack("{s:f, s:f, s:f, s:i, s:f, s:f}", "loss", 0.04, "nll", 0.02,
-                                            "learnt", 0.5, "steps", 9, "seconds_search", 0.25, "seconds_keys",
-                                            0.125));
+                                            "below_stop_loss", 0.5, "steps", 9, "seconds_search", 0.25,
+                                            "seconds_keys", 0.125));
     char *text = rls_manifest_to_line(line);
     json_decref(line);
     return text;

@@ -160,8 +160,8 @@ static void write_model(edit_data *data)
     rls_test_write_text(data->model, "config.json",
                         data->plan.conv1d ? "{\"model_type\": \"gpt2\"}\n" : "{\"model_type\": \"llama\"}\n");
     rls_test_write_text(data->model, "tokenizer.json", "{}\n");
-    rls_test_mkdir(rls_test_path(path, data->model, "original"));
-    rls_test_write_text(data->model, "original/notes.txt", "a side file in a directory\n");
+    rls_test_mkdir(rls_test_path(path, data->model, "docs"));
+    rls_test_write_text(data->model, "docs/notes.txt", "a side file in a directory\n");
 }
 
 /* Edits [first, first + count) of all layers into a stream file; anchor: the anchor keys instead. */
